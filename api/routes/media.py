@@ -1,0 +1,110 @@
+"""The sub-videos of a task, as players want them: in ranges, with an entity tag."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio.to_thread
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import MutableHeaders
+from starlette.responses import FileResponse
+from starlette.types import Message, Receive, Scope, Send
+
+from api import ranges
+from api.dependencies import ServicesDep
+from api.problems import NotFoundError, problem_response, problem_responses
+from api.services import Services
+from orchestrator.media import SubVideo
+
+MEDIA_TYPE = "video/mp4"
+_CHUNK_BYTES = 256 * 1024
+_PATH = "/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id}/sub_videos/{file}"
+
+router = APIRouter(tags=["media"])
+
+
+class VideoResponse(FileResponse):
+    """A cached file, whole or in part; the request's own conditions and ranges have been judged before."""
+
+    chunk_size = _CHUNK_BYTES
+
+    def __init__(
+        self, services: Services, path: Path, stat: os.stat_result, headers: Mapping[str, str], part: str | None
+    ) -> None:
+        super().__init__(path, headers=headers, media_type=MEDIA_TYPE, stat_result=stat)
+        del self.headers["last-modified"]  # the cache touches its files: their times say nothing about the video
+        self._services, self._file, self._part = services, path, part
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Sends the file or the part of it that was asked for; it stays in the cache meanwhile."""
+        judged = MutableHeaders(raw=[item for item in scope["headers"] if item[0] not in {b"range", b"if-range"}])
+        if self._part is not None:
+            judged["range"] = self._part
+
+        async def counted(message: Message) -> None:
+            self._services.metrics.media_bytes.inc(len(message.get("body", b"")))
+            await send(message)
+
+        with self._services.cache.hold(self._file):
+            await super().__call__({**scope, "headers": judged.raw}, receive, counted)
+
+
+@router.get(_PATH, response_class=Response, responses=problem_responses(404, 412, 416, 502, 503))
+async def sub_video(
+    request: Request, services: ServicesDep, task_id: str, environment_id: str, camera_id: str, file: str
+) -> Response:
+    """One sub-video of a task: 200, 206 for a Range, 304 for a client that has it already."""
+    found = await _find(services, task_id, environment_id, camera_id, file)
+    headers = _headers(found)
+    selection = ranges.select(request.headers, headers["etag"], found.size)
+    refusal = _refusal(request, selection, headers, found.size)
+    if refusal is not None:
+        return refusal
+    path = await services.cache.path_of(environment_id, found)
+    stat = await anyio.to_thread.run_sync(path.stat)
+    part = selection.header if isinstance(selection, ranges.Part) else None
+    return VideoResponse(services, path, stat, headers, part)
+
+
+@router.head(_PATH, include_in_schema=False)
+async def sub_video_head(
+    request: Request, services: ServicesDep, task_id: str, environment_id: str, camera_id: str, file: str
+) -> Response:
+    """What a GET would say, without fetching the file from the object store."""
+    found = await _find(services, task_id, environment_id, camera_id, file)
+    headers = _headers(found)
+    selection = ranges.select(request.headers, headers["etag"], found.size, ranges=False)
+    refusal = _refusal(request, selection, headers, found.size)
+    if refusal is not None:
+        return refusal
+    return Response(media_type=MEDIA_TYPE, headers={**headers, "content-length": str(found.size)})
+
+
+async def _find(services: Services, task_id: str, environment_id: str, camera_id: str, file: str) -> SubVideo:
+    task = await services.database.store.get(task_id)
+    if task.environment_id != environment_id:
+        raise NotFoundError(f"task {task.id} is not in environment {environment_id!r}")
+    environment = services.site.environment(environment_id)
+    return await services.listings.of_task(task, environment, camera_id, file)
+
+
+def _headers(found: SubVideo) -> dict[str, str]:
+    """The entity tag is the object store's, so that it is the same in every process that serves the file."""
+    etag = found.etag.strip('"')
+    return {"etag": f'"{etag}"', "cache-control": "private", "accept-ranges": "bytes"}
+
+
+def _refusal(request: Request, selection: ranges.Selection, headers: dict[str, str], size: int) -> Response | None:
+    path = request.url.path
+    if isinstance(selection, ranges.NotModified):
+        return Response(status_code=304, headers=headers)
+    if isinstance(selection, ranges.PreconditionFailed):
+        detail = f"the file is not {request.headers['if-match']} but {headers['etag']}"
+        return problem_response(412, "precondition-failed", "Precondition failed", detail, path)
+    if isinstance(selection, ranges.Unsatisfiable):
+        detail = f"{request.headers['range']!r} asks for nothing in a file of {size} bytes"
+        end = {**headers, "content-range": f"bytes */{size}"}
+        return problem_response(416, "range-not-satisfiable", "Range not satisfiable", detail, path, headers=end)
+    return None

@@ -1,0 +1,92 @@
+"""Processing tasks: start, list, status, control."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api.dependencies import ServicesDep
+from api.models import (
+    Action,
+    ControlAnswer,
+    ControlRequest,
+    StartAnswer,
+    StartRequest,
+    StatusAnswer,
+    TaskPage,
+)
+from api.problems import problem_responses
+from orchestrator.errors import EventLogError
+from orchestrator.events import EventLog, FocusChanged, FocusPayload, Message, StatusUpdate
+from orchestrator.tasks import Task, TaskStore
+
+logger = logging.getLogger(__name__)
+router = APIRouter(tags=["tasks"])
+
+
+@router.post("/start", status_code=202, responses=problem_responses(404, 422, 429, 503))
+async def start(body: StartRequest, services: ServicesDep) -> StartAnswer:
+    """Queues the recording of an environment for processing."""
+    environment = services.site.environment(body.environment_id)
+    cameras = environment.select(body.cameras)
+    chosen = None if body.cameras is None else [camera.id for camera in cameras]
+    task = await services.database.start_task(environment.id, chosen, body.start_batch, body.end_batch)
+    return StartAnswer(
+        task_id=task.id,
+        message=f"queued: {environment.name}, {', '.join(camera.id for camera in cameras)}",
+        status_url=f"/api/v1/processing-tasks/{task.id}/status",
+        websocket_url=f"/ws/tracking/{task.id}",
+    )
+
+
+@router.get("", responses=problem_responses(404, 422, 503))
+async def page(
+    services: ServicesDep,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    before: Annotated[str | None, Query(description="Id of the last task of the page before.")] = None,
+) -> TaskPage:
+    """Tasks, newest first."""
+    tasks = await services.database.store.page(limit + 1, before)
+    more = len(tasks) > limit
+    tasks = tasks[:limit]
+    return TaskPage(tasks=[StatusAnswer.of(task) for task in tasks], next=tasks[-1].id if more else None)
+
+
+@router.get("/{task_id}/status", responses=problem_responses(404, 503))
+async def status(task_id: str, services: ServicesDep) -> StatusAnswer:
+    """How far a task is."""
+    return StatusAnswer.of(await services.database.store.get(task_id))
+
+
+@router.post("/{task_id}/control", responses=problem_responses(404, 409, 422, 503))
+async def control(task_id: str, body: ControlRequest, services: ServicesDep) -> ControlAnswer:
+    """Pauses, resumes or cancels a task, or marks the person that its viewers follow."""
+    task = await _apply(services.database.store, task_id, body)
+    await _announce(services.events, task, body)
+    return ControlAnswer.of(task)
+
+
+async def _apply(store: TaskStore, task_id: str, body: ControlRequest) -> Task:
+    match body.action:
+        case Action.PAUSE:
+            return await store.pause(task_id)
+        case Action.RESUME:
+            return await store.resume(task_id)
+        case Action.CANCEL:
+            return await store.cancel(task_id)
+        case Action.FOCUS_TRACK | Action.CLEAR_FOCUS:
+            return await store.focus(task_id, body.focus)
+
+
+async def _announce(events: EventLog, task: Task, body: ControlRequest) -> None:
+    """Tells worker and viewers. The database has the new state already, and the worker looks there in any case."""
+    message: Message = StatusUpdate.of(task)
+    if body.action in {Action.FOCUS_TRACK, Action.CLEAR_FOCUS}:
+        message = FocusChanged(payload=FocusPayload(global_id=task.focus_global_id))
+    try:
+        await events.ring(task.id)
+        await events.publish(task.id, message)
+    except EventLogError as error:
+        logger.warning("%s of task %s could not be announced: %s", body.action, task.id, error)

@@ -1,0 +1,149 @@
+"""``/ws/tracking/{task_id}``: a task's messages, replayed from a position and then live.
+
+Messages go out as they are stored; nothing is encoded again. A task that does not exist, or a ``since`` that is no
+number, is refused before the handshake with an HTTP problem (404, 422). Close codes: 1000 after the final
+``status_update``, 1013 for a client that reads too slowly (it comes back with ``since``) or while Redis is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from api.dependencies import ServicesDep
+from api.fanout import PAGE_MESSAGES, Message, SlowClientError, Subscription
+from api.problems import problem_response, response_of
+from api.services import Services
+from orchestrator.errors import SpotOnError
+
+SEND_DEADLINE_S = 30.0
+"""A client that takes longer than this for one message reads too slowly or is gone."""
+CLOSE_DEADLINE_S = 10.0
+NORMAL, TRY_AGAIN_LATER = 1000, 1013
+PONG = json.dumps({"type": "pong", "payload": {}, "seq": None})
+"""Not part of the task's sequence, so without a number."""
+
+logger = logging.getLogger(__name__)
+router = APIRouter()
+
+
+@router.websocket("/ws/tracking/{task_id}")
+async def track(websocket: WebSocket, task_id: str, services: ServicesDep) -> None:
+    """Sends a task's messages until it ends or the client leaves."""
+    path = websocket.url.path
+    since = websocket.query_params.get("since")
+    if since is not None and not _is_sequence_number(since):
+        detail = f"/query/since: {since!r} is not a sequence number"
+        await websocket.send_denial_response(
+            problem_response(422, "malformed-request", "Malformed request", detail, path)
+        )
+        return
+    try:
+        task = await services.database.store.get(task_id)
+        first, position = await services.log.start(task, None if since is None else int(since))
+    except SpotOnError as error:
+        await websocket.send_denial_response(response_of(error, path))
+        return
+    await websocket.accept()
+    with services.metrics.websocket_clients.track_inprogress():
+        await _Follower(websocket, services, task.id, position).run(first)
+
+
+def _is_sequence_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+class _Follower:
+    """One connection: how far it has been brought in the log."""
+
+    def __init__(self, websocket: WebSocket, services: Services, task_id: str, position: int) -> None:
+        self._websocket, self._services = websocket, services
+        self._task_id, self._position = task_id, position
+
+    async def run(self, first: Iterable[Message]) -> None:
+        """Sends and listens until either ends."""
+        sending = asyncio.create_task(self._send_all(first))
+        listening = asyncio.create_task(self._listen())
+        try:
+            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, listening):
+                task.cancel()
+            outcomes = await asyncio.gather(sending, listening, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _send_all(self, first: Iterable[Message]) -> None:
+        try:
+            code, reason = NORMAL, "the task has ended"
+            if not await self._send(first):
+                subscription = await self._catch_up()
+                if subscription is not None:
+                    await self._follow(subscription)
+        except WebSocketDisconnect:
+            return
+        except (SlowClientError, TimeoutError):
+            self._services.metrics.websocket_slow.inc()
+            code, reason = TRY_AGAIN_LATER, f"reading too slowly; come back with since={self._position}"
+        except SpotOnError as error:
+            logger.warning("a client of task %s is sent away: %s", self._task_id, error)
+            code, reason = TRY_AGAIN_LATER, f"messages cannot be read now; come back with since={self._position}"
+        await self._close(code, reason)
+
+    async def _send(self, messages: Iterable[Message]) -> bool:
+        """Sends in order; True once the final message has gone out."""
+        for message in messages:
+            async with asyncio.timeout(SEND_DEADLINE_S):
+                await self._websocket.send_text(message.text)
+            self._position = max(self._position, message.seq)
+            self._services.metrics.websocket_messages.inc()
+            if message.final:
+                return True
+        return False
+
+    async def _catch_up(self) -> Subscription | None:
+        """Reads the log up to its end and joins the task's feed there; None if the task ended on the way."""
+        while True:
+            page = await self._services.log.read(self._task_id, self._position, 0.0, PAGE_MESSAGES)
+            if await self._send(page):
+                return None
+            if len(page) < PAGE_MESSAGES:
+                subscription = self._services.fanout.join(self._task_id, self._position)
+                if subscription is not None:
+                    return subscription
+
+    async def _follow(self, subscription: Subscription) -> None:
+        try:
+            while not await self._send(await subscription.take()):
+                pass
+        finally:
+            await self._services.fanout.leave(self._task_id, subscription)
+
+    async def _listen(self) -> None:
+        """Answers pings until the client leaves; everything else that it says is ignored."""
+        while True:
+            event = await self._websocket.receive()
+            if event["type"] == "websocket.disconnect":
+                return
+            if _is_ping(event.get("text")):
+                await self._websocket.send_text(PONG)
+
+    async def _close(self, code: int, reason: str) -> None:
+        with suppress(TimeoutError, WebSocketDisconnect):
+            async with asyncio.timeout(CLOSE_DEADLINE_S):
+                await self._websocket.close(code, reason)
+
+
+def _is_ping(text: str | None) -> bool:
+    try:
+        message = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(message, dict) and message.get("type") == "ping"

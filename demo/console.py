@@ -1,0 +1,130 @@
+"""How a long run shows itself: bars on a terminal, plain lines every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+INTERVAL_S = 4.0
+"""Between two plain lines of one step."""
+
+
+class Step(Protocol):
+    """One piece of long work."""
+
+    def update(self, done: float, total: float | None, note: str = "") -> None:
+        """Says how far it is; from any thread. ``note`` replaces the measured rate and time left."""
+        ...
+
+
+class Reporter(Protocol):
+    """Where a run says what it does."""
+
+    def say(self, text: str) -> None:
+        """One line."""
+        ...
+
+    def show(self, content: RenderableType) -> None:
+        """Something that ``rich`` renders, as a table."""
+        ...
+
+    def step(self, title: str, unit: str = "") -> AbstractContextManager[Step]:
+        """A piece of long work, for as long as the block lasts; steps may overlap."""
+        ...
+
+
+def reporter_for(console: Console) -> AbstractContextManager[Reporter]:
+    """Bars where the console is a terminal, lines where it is not."""
+    return _bars(console) if console.is_terminal else _lines(console)
+
+
+@contextmanager
+def _bars(console: Console) -> Iterator[Reporter]:
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=28),
+        TextColumn("{task.fields[note]}", style="dim"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield _BarReporter(console, progress)
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Reporter]:
+    yield _LineReporter(console)
+
+
+def describe(done: float, total: float | None, elapsed_s: float, unit: str) -> str:
+    """``120 of 480 frames, 41/s, 9 s left``."""
+    if not unit or done <= 0:
+        return ""
+    rate = done / max(elapsed_s, 1e-3)
+    pace = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+    if total is None:
+        return f"{done:.0f} {unit}, {pace}"
+    left = "" if done >= total else f", {max(total - done, 0) / rate:.0f} s left"
+    return f"{done:.0f} of {total:.0f} {unit}, {pace}{left}"
+
+
+class _BarReporter:
+    def __init__(self, console: Console, progress: Progress) -> None:
+        self._console, self._progress = console, progress
+
+    def say(self, text: str) -> None:
+        self._console.print(f"  {text}", style="dim", markup=False, highlight=False)
+
+    def show(self, content: RenderableType) -> None:
+        self._console.print(content)
+
+    @contextmanager
+    def step(self, title: str, unit: str = "") -> Iterator[Step]:
+        task = self._progress.add_task(title, total=None, note="")
+        yield _BarStep(self._progress, task, unit)
+        total = self._progress.tasks[self._progress.task_ids.index(task)].total or 1
+        self._progress.update(task, total=total, completed=total)
+
+
+class _BarStep:
+    def __init__(self, progress: Progress, task: TaskID, unit: str) -> None:
+        self._progress, self._task, self._unit, self._began = progress, task, unit, time.monotonic()
+
+    def update(self, done: float, total: float | None, note: str = "") -> None:
+        note = note or describe(done, total, time.monotonic() - self._began, self._unit)
+        self._progress.update(self._task, completed=done, total=total, note=note)
+
+
+class _LineReporter:
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def say(self, text: str) -> None:
+        self._console.out(text, highlight=False)
+
+    def show(self, content: RenderableType) -> None:
+        self._console.print(content)
+
+    @contextmanager
+    def step(self, title: str, unit: str = "") -> Iterator[Step]:
+        began = time.monotonic()
+        self.say(f"{title} ...")
+        yield _LineStep(self, title, unit)
+        self.say(f"{title}: done in {time.monotonic() - began:.1f} s")
+
+
+class _LineStep:
+    def __init__(self, reporter: _LineReporter, title: str, unit: str) -> None:
+        self._reporter, self._title, self._unit = reporter, title, unit
+        self._began = self._said_at = time.monotonic()
+
+    def update(self, done: float, total: float | None, note: str = "") -> None:
+        now = time.monotonic()
+        if now - self._said_at >= INTERVAL_S:
+            self._said_at = now
+            self._reporter.say(f"{self._title}: {note or describe(done, total, now - self._began, self._unit)}")

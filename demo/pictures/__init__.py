@@ -1,0 +1,1 @@
+"""Pictures of a result: annotated videos, the map, a poster."""

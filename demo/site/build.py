@@ -1,0 +1,270 @@
+"""Render a scene to disk: videos, site file, homography points and ground truth."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import multiprocessing
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import yaml
+
+from demo.site.backdrop import make_backdrop, make_ground
+from demo.site.render import FrameRenderer
+from demo.site.scene import Scene, SiteCamera
+from demo.site.truth import FrameTruth, mot_lines, surveyed_points, write_map
+from demo.site.video import VideoWriter
+from demo.site.walk import Trajectories, walk
+
+Progress = Callable[[int, int], None]
+"""Called now and then with the frames rendered so far and the frames there will be, over all cameras."""
+
+_TEXEL = 0.025
+"""Metres between samples of the ground."""
+_RECORDED_FROM = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class SiteFiles:
+    """Where a rendered scene lies."""
+
+    root: Path
+
+    @property
+    def site_file(self) -> Path:
+        """The site file."""
+        return self.root / "site.yaml"
+
+    @property
+    def videos(self) -> Path:
+        """The folder that mirrors the object store: ``{prefix}/sub_video_{index:02d}.mp4``."""
+        return self.root / "videos"
+
+    @property
+    def map_truth(self) -> Path:
+        """Everybody's position in every frame, CSV."""
+        return self.root / "truth" / "map.csv"
+
+    def camera_truth(self, camera_id: str) -> Path:
+        """One camera's boxes, MOT format."""
+        return self.root / "truth" / f"{camera_id}.txt"
+
+    @property
+    def description(self) -> Path:
+        """What was rendered, by which version; there only when everything else is complete."""
+        return self.root / "scene.json"
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One sub-video of one camera."""
+
+    camera: int
+    sub_video: int
+    path: Path
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """What rendering needs to know."""
+
+    scene: Scene
+    paths: Trajectories
+
+
+def build_site(scene: Scene, out_dir: Path, progress: Progress | None = None, workers: int | None = None) -> SiteFiles:
+    """Write the whole site under ``out_dir``, or reuse what this code already wrote there for the same scene.
+
+    ``workers`` processes render, one per usable core by default; 1 renders in the calling process.
+    Raises ``ValueError`` for a scene without room for its people, ``OSError`` where the folder cannot be written.
+    """
+    files, version = SiteFiles(out_dir), version_hash(scene)
+    total = scene.frames * len(scene.cameras)
+    if _is_built(files, version):
+        if progress:
+            progress(total, total)
+        return files
+    _clear(files)
+    paths = walk(scene)
+    write_map(files.map_truth, paths)
+    _write_site_file(files, scene)
+    _render_all(files, scene, paths, progress or (lambda _done, _total: None), workers or _cores())
+    files.description.write_text(json.dumps(_description(scene, version), indent=2) + "\n")
+    return files
+
+
+def _description(scene: Scene, version: str) -> dict[str, Any]:
+    return {
+        "name": scene.name,
+        "seed": scene.seed,
+        "version": version,
+        "fps": scene.fps,
+        "frames": scene.frames,
+        "frames_per_sub_video": scene.frames_per_sub_video,
+        "sub_videos": scene.sub_videos,
+        "people": len(scene.people),
+        "cameras": [each.camera.camera_id for each in scene.cameras],
+    }
+
+
+def version_hash(scene: Scene) -> str:
+    """A hash of the scene and of the code that renders it."""
+    digest = hashlib.sha256(repr(asdict(scene)).encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_built(files: SiteFiles, version: str) -> bool:
+    try:
+        return bool(json.loads(files.description.read_text())["version"] == version)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _clear(files: SiteFiles) -> None:
+    files.description.unlink(missing_ok=True)
+    for folder in (files.videos, files.root / "homography", files.root / "truth"):
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _write_site_file(files: SiteFiles, scene: Scene) -> None:
+    cameras = {each.camera.camera_id: _camera_entry(files, scene, each) for each in scene.cameras}
+    environment = {
+        "name": scene.title,
+        "recorded_from": _RECORDED_FROM,
+        "cameras": cameras,
+        "overlaps": [list(pair) for pair in scene.overlaps],
+        "exits": [asdict(rule) for rule in scene.exits],
+    }
+    text = yaml.safe_dump(
+        {"environments": {scene.name: environment}}, sort_keys=False, default_flow_style=None, width=120
+    )
+    files.site_file.write_text(text)
+
+
+def _camera_entry(files: SiteFiles, scene: Scene, each: SiteCamera) -> dict[str, Any]:
+    image_points, map_points = surveyed_points(scene, each.camera)
+    homography: dict[str, Any]
+    if each.homography_inline:
+        homography = {
+            "image_points": np.round(image_points.astype(float), 2).tolist(),
+            "map_points": np.round(map_points.astype(float), 3).tolist(),
+        }
+    else:
+        file = f"homography/{each.camera.camera_id}.npz"
+        np.savez(files.root / file, image_points=image_points, map_points=map_points)
+        homography = {"file": file}
+    return {"name": each.name, "prefix": each.prefix, "homography": homography}
+
+
+def _render_all(files: SiteFiles, scene: Scene, paths: Trajectories, progress: Progress, workers: int) -> None:
+    jobs = []
+    for camera, each in enumerate(scene.cameras):
+        folder = files.videos / each.prefix
+        folder.mkdir(parents=True)
+        jobs += [_Job(camera, index, folder / f"sub_video_{index + 1:02d}.mp4") for index in range(scene.sub_videos)]
+    truths: dict[int, list[FrameTruth]] = {camera: [] for camera in range(len(scene.cameras))}
+    total = scene.frames * len(scene.cameras)
+    render = _rendered_here if workers == 1 else _rendered_in_processes
+    for job, result in render(_Recipe(scene, paths), jobs, workers, lambda done: progress(done, total)):
+        truths[job.camera].extend(result)
+    for camera, each in enumerate(scene.cameras):
+        ordered = sorted(truths[camera], key=lambda truth: truth.frame)
+        lines = mot_lines(ordered, each.camera.width, each.camera.height)
+        files.camera_truth(each.camera.camera_id).write_text("\n".join(lines) + "\n")
+    progress(total, total)
+
+
+def _rendered_here(
+    recipe: _Recipe, jobs: list[_Job], _workers: int, tick: Callable[[int], None]
+) -> Iterator[tuple[_Job, list[FrameTruth]]]:
+    studio, done = _Studio(recipe), itertools.count(1)
+    for job in jobs:
+        yield job, studio.render(job, lambda: tick(next(done)))
+
+
+def _rendered_in_processes(
+    recipe: _Recipe, jobs: list[_Job], workers: int, tick: Callable[[int], None]
+) -> Iterator[tuple[_Job, list[FrameTruth]]]:
+    context = multiprocessing.get_context("spawn")
+    done: Synchronized[int] = context.Value("q", 0)
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (recipe, done)) as pool:
+        futures = {pool.submit(_render_in_worker, job): job for job in jobs}
+        waiting = set(futures)
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, timeout=0.25, return_when=FIRST_COMPLETED)
+                tick(done.value)
+                for future in finished:
+                    yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+class _Studio:
+    """Renders jobs of one scene, keeping what stands still between them."""
+
+    def __init__(self, recipe: _Recipe) -> None:
+        scene = recipe.scene
+        self._scene, self._paths = scene, recipe.paths
+        self._ground = make_ground(scene.ground, scene.solids, scene.light, scene.bounds, _TEXEL, scene.seed)
+        self._renderers: dict[int, FrameRenderer] = {}
+
+    def render(self, job: _Job, tick: Callable[[], None]) -> list[FrameTruth]:
+        """Render and encode one sub-video."""
+        scene, camera = self._scene, self._scene.cameras[job.camera].camera
+        renderer = self._renderer(job.camera)
+        rng = np.random.default_rng([scene.seed, 6, job.camera, job.sub_video])
+        first, truths = job.sub_video * scene.frames_per_sub_video, []
+        with VideoWriter(job.path, camera.width, camera.height, scene.fps) as video:
+            for frame in range(first, first + scene.frames_per_sub_video):
+                motion = self._paths.at(frame)
+                rendered = renderer.draw(motion, self._ground.sunlight(motion.xy), rng)
+                video.write(rendered.rgb)
+                truths.append(FrameTruth(frame, rendered.boxes, rendered.visibility))
+                tick()
+        return truths
+
+    def _renderer(self, index: int) -> FrameRenderer:
+        if index not in self._renderers:
+            scene, camera = self._scene, self._scene.cameras[index].camera
+            backdrop = make_backdrop(camera, scene.solids, scene.light, self._ground, scene.seed)
+            self._renderers[index] = FrameRenderer(camera, backdrop, scene.people, scene.light)
+        return self._renderers[index]
+
+
+_worker: list[tuple[_Studio, Synchronized[int]]] = []
+"""What a worker process holds between jobs; empty elsewhere."""
+
+
+def _start_worker(recipe: _Recipe, done: Synchronized[int]) -> None:
+    cv2.setNumThreads(1)
+    _worker.append((_Studio(recipe), done))
+
+
+def _render_in_worker(job: _Job) -> list[FrameTruth]:
+    studio, done = _worker[0]
+
+    def tick() -> None:
+        with done.get_lock():
+            done.value += 1
+
+    return studio.render(job, tick)

@@ -1,0 +1,84 @@
+"""``python -m demo.training detector --minutes 30 --out F``, the same for ``reid``, and ``evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import cv2
+
+from demo.training.detector import DetectorPlan
+from demo.training.detector import train as train_detector
+from demo.training.evaluate import evaluate
+from demo.training.reid import ReidPlan
+from demo.training.reid import train as train_reid
+
+MODELS = Path(__file__).parents[1] / "models"
+
+
+def main() -> None:
+    """Parses the command line and trains or measures."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    cv2.setNumThreads(1)
+    arguments = _parser().parse_args()
+    arguments.run(arguments)
+
+
+def _train_detector(arguments: argparse.Namespace) -> None:
+    plan = DetectorPlan(
+        minutes=arguments.minutes,
+        size_hw=(arguments.height, arguments.width),
+        simulated_share=arguments.simulated,
+        learning_rate=arguments.rate,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    train_detector(plan, arguments.data, arguments.out, arguments.start)
+
+
+def _train_reid(arguments: argparse.Namespace) -> None:
+    plan = ReidPlan(
+        minutes=arguments.minutes,
+        simulated_crops=arguments.crops,
+        learning_rate=arguments.rate,
+        seed=arguments.seed,
+        threads=arguments.threads,
+    )
+    train_reid(plan, arguments.data, arguments.out, arguments.start)
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    print(json.dumps(evaluate(arguments.detector, arguments.reid, arguments.data), indent=2))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m demo.training", description=__doc__)
+    networks = parser.add_subparsers(dest="network", required=True)
+    detector = networks.add_parser("detector", help="train the demo detector")
+    detector.add_argument("--height", type=int, default=384, help="pixels of a training picture")
+    detector.add_argument("--width", type=int, default=672, help="pixels of a training picture")
+    detector.add_argument("--simulated", type=float, default=0.4, help="share of simulated pictures, 0..1")
+    detector.set_defaults(run=_train_detector, rate=5e-4, minutes=40.0)
+    reid = networks.add_parser("reid", help="train the demo's Re-ID network")
+    reid.add_argument("--crops", type=int, default=6400, help="simulated crops to render, eight for each person")
+    reid.set_defaults(run=_train_reid, rate=7e-4, minutes=15.0)
+    measure = networks.add_parser("evaluate", help="print the figures of the model card")
+    measure.add_argument("--detector", type=Path, default=MODELS / "detector.safetensors")
+    measure.add_argument("--reid", type=Path, default=MODELS / "reid.safetensors")
+    measure.add_argument("--data", type=Path, default=Path("../shared/data"))
+    measure.set_defaults(run=_evaluate)
+    for network in (detector, reid):
+        network.add_argument("--minutes", type=float)
+        network.add_argument("--rate", type=float, help="highest learning rate")
+        network.add_argument("--seed", type=int, default=0)
+        network.add_argument("--threads", type=int, default=2)
+        network.add_argument("--data", type=Path, default=Path("../shared/data"))
+        network.add_argument("--start", type=Path, default=None, help="weights of an earlier training to go on from")
+        network.add_argument("--out", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    main()

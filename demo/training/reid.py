@@ -1,0 +1,155 @@
+"""Trains the demo's Re-ID network with two losses within a batch: supervised contrast and batch-hard triplets.
+
+A batch holds all people of a few places, so that the background tells nobody apart. With the few hundred steps that
+two CPU cores allow, this does better than a softmax over all identities, whose prototypes are met too seldom.
+
+Sources: Khosla et al. 2020 (supervised contrast), Hermans et al. 2017 (soft-margin batch-hard triplets).
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from demo.training.checkpoint import Average, save_weights
+from demo.training.crops import PEOPLE_PER_PLACE, Crop, augmented, by_identity, real_crops, simulated_crops
+from demo.training.imagenet import load_imagenet
+from export.architectures import Lite0Embedder, build_embedder
+from export.weights import load_weights
+
+logger = logging.getLogger(__name__)
+
+ARCHITECTURE = "lite0_bands"
+
+
+@dataclass(frozen=True, slots=True)
+class ReidPlan:
+    """How long and on what to train."""
+
+    minutes: float
+    simulated_crops: int = 6400
+    """Eight for each simulated person; they are rendered once before the training."""
+    places: int = 2
+    crops: int = 3
+    """A batch is the people of ``places`` places with ``crops`` pictures of each."""
+    learning_rate: float = 7e-4
+    warm_up_steps: int = 20
+    temperature: float = 0.1
+    seed: int = 0
+    threads: int = 2
+    save_every_s: float = 120.0
+
+
+class Places:
+    """Random batches of people by place; the people of photos count as places of eight, too."""
+
+    def __init__(self, crops: Sequence[Crop], rng: np.random.Generator) -> None:
+        self._people = by_identity(crops)
+        self._places = sorted({identity // PEOPLE_PER_PLACE for identity in self._people})
+        self._rng = rng
+
+    def batch(self, places: int, crops: int) -> tuple[Tensor, Tensor]:
+        """Pictures FP32 [B, 3, 256, 128] in 0..1 and identities INT64 [B]."""
+        pictures, labels = [], []
+        for place in self._rng.choice(self._places, places, replace=False):
+            for identity in range(place * PEOPLE_PER_PLACE, (place + 1) * PEOPLE_PER_PLACE):
+                group = self._people.get(identity, [])
+                rows = self._rng.choice(len(group), crops, replace=len(group) < crops) if group else []
+                pictures += [augmented(group[row].pixels, self._rng) for row in rows]
+                labels += [identity] * len(rows)
+        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
+        return pixels, torch.tensor(labels)
+
+
+def train(plan: ReidPlan, data: Path, out: Path, start: Path | None = None) -> None:
+    """Trains for ``plan.minutes``, rendering not counted, and leaves fp16 safetensors in ``out``.
+
+    ``data`` holds ``pennfudan``. ``start`` is a file of an earlier training; without it features come from ImageNet.
+    """
+    torch.set_num_threads(plan.threads)
+    torch.manual_seed(plan.seed)
+    rng = np.random.default_rng(plan.seed)
+    simulated = list(simulated_crops(plan.seed, plan.simulated_crops))
+    first_real = (simulated[-1].identity // PEOPLE_PER_PLACE + 1) * PEOPLE_PER_PLACE
+    people = Places([*simulated, *real_crops(data, first_real)], rng)
+    logger.info("%d simulated people", len(by_identity(simulated)))
+    _run(plan, _model(start), people, out)
+
+
+def triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Embeddings [B, D] of length 1: the farthest of one's own against the nearest of the others, soft margin."""
+    distances = torch.cdist(embeddings, embeddings)
+    own = labels.unsqueeze(0) == labels.unsqueeze(1)
+    farthest = distances.masked_fill(~own, -1.0).amax(dim=1)
+    nearest = distances.masked_fill(own, 10.0).amin(dim=1)
+    return functional.softplus(6.0 * (farthest - nearest)).mean()
+
+
+def contrast_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Embeddings [B, D] of length 1: each picks out its own among all others, by softmax of the cosines."""
+    itself = torch.eye(len(labels), dtype=torch.bool)
+    own = (labels.unsqueeze(0) == labels.unsqueeze(1)) & ~itself
+    cosines = (embeddings @ embeddings.T / temperature).masked_fill(itself, -1e4)
+    likelihood = functional.log_softmax(cosines, dim=1)
+    return -(likelihood * own).sum(dim=1).div(own.sum(dim=1).clamp(min=1)).mean()
+
+
+def _run(plan: ReidPlan, model: Lite0Embedder, people: Places, out: Path) -> None:
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, plan.learning_rate, weight_decay=5e-4)
+    average, losses = Average(model, decay=0.98), []
+    began = saved = time.monotonic()
+    step, done = 0, 0.0
+    while done < 1.0:
+        for group in optimiser.param_groups:
+            pace = min(1.0, (step + 1) / plan.warm_up_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+            group["lr"] = plan.learning_rate * pace
+        losses.append(_step(plan, model, optimiser, people))
+        average.update(model)
+        step, done = step + 1, (time.monotonic() - began) / (60.0 * plan.minutes)
+        if time.monotonic() - saved > plan.save_every_s or done >= 1.0:
+            saved = time.monotonic()
+            _save(average, out)
+            logger.info("step %d, %.0f %%, mean loss %.4f", step, 100 * done, float(np.mean(losses[-30:])))
+
+
+def _step(plan: ReidPlan, model: Lite0Embedder, optimiser: torch.optim.Optimizer, people: Places) -> float:
+    pixels, labels = people.batch(plan.places, plan.crops)
+    embeddings = functional.normalize(model(pixels.contiguous(memory_format=torch.channels_last)), dim=1)
+    loss = contrast_loss(embeddings, labels, plan.temperature) + 0.5 * triplet_loss(embeddings, labels)
+    optimiser.zero_grad()
+    loss.backward()
+    optimiser.step()
+    return float(loss.detach())
+
+
+def _model(start: Path | None) -> Lite0Embedder:
+    model = build_embedder(ARCHITECTURE)
+    if not isinstance(model, Lite0Embedder):
+        raise TypeError(f"{ARCHITECTURE} is {type(model).__name__}")
+    if start is None:
+        load_imagenet(model.body)
+    else:
+        load_weights(model, start)
+    model.train().to(memory_format=torch.channels_last)
+    for module in model.body.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    for part in (model.body.conv_stem, model.body.bn1, model.body.blocks[0], model.body.blocks[1]):
+        part.requires_grad_(requires_grad=False)
+    return model
+
+
+def _save(average: Average, out: Path) -> None:
+    model = build_embedder(ARCHITECTURE)
+    model.load_state_dict(average.state_dict())
+    save_weights(model, out)

@@ -1,0 +1,68 @@
+"""``python -m export detector | reid | repository``: from weights to a folder that Triton serves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from export.architectures import DETECTORS, EMBEDDERS
+from export.onnx_models import export_detector_file, export_reid_file
+from export.repository import Target, write_production_configs, write_repository
+
+
+def main() -> None:
+    """Parses the command line and runs one command; a misfit ends it with a one-line error."""
+    parser = _parser()
+    arguments = parser.parse_args()
+    try:
+        arguments.run(arguments)
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"export: {error}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    detector = commands.add_parser("detector", help="a Faster R-CNN as ONNX")
+    detector.add_argument("--architecture", choices=sorted(DETECTORS), required=True)
+    detector.add_argument("--weights", type=Path, required=True, help="safetensors file")
+    detector.add_argument("--height", type=int, default=384)
+    detector.add_argument("--width", type=int, default=672)
+    detector.add_argument("--out", type=Path, required=True)
+    detector.set_defaults(run=_detector)
+
+    reid = commands.add_parser("reid", help="a Re-ID network as ONNX")
+    reid.add_argument("--architecture", choices=sorted(EMBEDDERS), required=True)
+    reid.add_argument("--weights", type=Path, required=True, help="safetensors file")
+    reid.add_argument("--out", type=Path, required=True)
+    reid.set_defaults(run=_reid)
+
+    repository = commands.add_parser("repository", help="Triton's model repository from two ONNX files")
+    repository.add_argument("--target", type=Target, choices=list(Target), required=True)
+    repository.add_argument("--detector", type=Path, required=True)
+    repository.add_argument("--reid", type=Path, required=True)
+    repository.add_argument("--out", type=Path, required=True)
+    repository.set_defaults(run=_repository)
+
+    configs = commands.add_parser("configs", help="the committed configurations of the production models")
+    configs.add_argument("--out", type=Path, default=Path("model_repository"))
+    configs.set_defaults(run=lambda arguments: write_production_configs(arguments.out))
+    return parser
+
+
+def _detector(arguments: argparse.Namespace) -> None:
+    size = {"height": arguments.height, "width": arguments.width}
+    export_detector_file(arguments.architecture, arguments.weights, arguments.out, **size)
+
+
+def _reid(arguments: argparse.Namespace) -> None:
+    export_reid_file(arguments.architecture, arguments.weights, arguments.out)
+
+
+def _repository(arguments: argparse.Namespace) -> None:
+    write_repository(arguments.target, arguments.out, detector=arguments.detector, reid=arguments.reid)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,243 @@
+"""The CPU half of a tick: detections of all cameras in, tracks with a name and a place on the map out.
+
+Synchronous and single-threaded; the live pipeline and recorded detections go through the same code.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.errors import ModelContractError
+from orchestrator.homography import Homography, foot_points
+from orchestrator.identity.gallery import Look
+from orchestrator.identity.online import IdentityAssociator, IdentityRules, make_topology
+from orchestrator.identity.tables import NOBODY, Sightings
+from orchestrator.settings import Settings
+from orchestrator.site import Camera, Environment, Quadrant
+from orchestrator.tracking.factory import create_tracker
+from orchestrator.values import Detections, Float32, Float64, Identities, Int64, Tracks
+
+FOOT_ERROR = 0.05
+"""Standard error of a box's foot point in either direction, as a share of the box's height: detectors' boxes of people
+jitter by about this (at IoU 0.8 to 0.9 with the truth), and feet move within a step."""
+CUT_FOOT_ERROR = 0.3
+"""The same downwards where the frame's lower edge cuts the box: the feet may be anywhere below."""
+CUT_MARGIN = 0.005
+"""A box that ends within this share of the frame's size from an edge counts as cut by it."""
+MAP_ERROR_M = 0.25
+"""Added error of a place: calibration, and that cameras from two sides see two sides of the feet."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInput:
+    """What one camera gave at one tick."""
+
+    camera_id: str
+    size_hw: tuple[int, int]
+    """Of the source frame, px."""
+    detections: Detections
+    embeddings: Float32
+    """[N, D] row by row with ``detections``; a row of zeros has none; D may be 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraResult:
+    """What association made of it."""
+
+    camera_id: str
+    tracks: Tracks
+    identities: Identities
+    """Row by row with ``tracks``."""
+    embeddings: Float32
+    """[N, D] row by row with ``tracks``."""
+
+
+class Associator:
+    """Tracks and names the people of one task. Not thread-safe."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        environment: Environment,
+        cameras: Sequence[Camera],
+        homographies: Mapping[str, Homography],
+        rate: float,
+        task_id: str,
+    ) -> None:
+        """One associator per task.
+
+        Args:
+            settings: tracker, thresholds, gallery.
+            environment: for its overlaps and exits.
+            cameras: those that take part.
+            homographies: by camera id; a camera without one is named by looks alone.
+            rate: ticks per second.
+            task_id: its first eight characters begin every global id.
+
+        Raises:
+            SettingsError: the tracker named in the settings cannot be used.
+        """
+        ids = [camera.id for camera in cameras]
+        quadrants = list(Quadrant)
+        exits = [(rule.camera, quadrants.index(rule.quadrant), rule.to) for rule in environment.exits]
+        rules = IdentityRules(
+            rate=rate,
+            similarity=settings.reid_similarity,
+            ema=settings.gallery_ema,
+            refresh_ticks=settings.gallery_refresh_frames,
+            topology=make_topology(ids, environment.overlaps, exits),
+        )
+        self._camera_ids = ids
+        self._camera_rows = {camera_id: row for row, camera_id in enumerate(ids)}
+        self._homographies = homographies
+        self._prefix = task_id[:8]
+        self._trackers = {camera_id: create_tracker(settings, camera_id, rate) for camera_id in ids}
+        self._identity = IdentityAssociator(len(ids), rules)
+        self._detection_threshold = settings.detection_threshold
+        self._dimension = 0
+
+    def update(self, tick: int, inputs: Sequence[CameraInput]) -> list[CameraResult]:
+        """Takes one tick; cameras that gave no frame are left out of ``inputs``.
+
+        Args:
+            tick: global frame index, rising.
+            inputs: one per camera.
+
+        Returns:
+            One result per input, in the same order.
+
+        Raises:
+            ModelContractError: embeddings are of another length than before.
+        """
+        for item in inputs:
+            self._check_dimension(item)
+        tracks = [
+            self._trackers[item.camera_id].update(tick, item.size_hw, item.detections, item.embeddings)
+            for item in inputs
+        ]
+        looks = [_taken(item.embeddings, found.detection_rows) for item, found in zip(inputs, tracks, strict=True)]
+        sightings = [self._sight(*row) for row in zip(inputs, tracks, looks, strict=True)]
+        people = self._identity.update(tick, self._joined(sightings))
+        ends = np.cumsum([len(found) for found in tracks])
+        return [
+            CameraResult(
+                item.camera_id, found, Identities([self._global_id(p) for p in named.tolist()], seen.map_xy), look
+            )
+            for item, found, named, seen, look in zip(
+                inputs, tracks, np.split(people, ends[:-1]) if inputs else [], sightings, looks, strict=True
+            )
+        ]
+
+    def bindings(self) -> dict[tuple[str, int], str]:
+        """Global id of every (camera id, track id) named so far; a later call may correct a young one."""
+        return {
+            (self._camera_ids[camera], track): f"{self._prefix}-{person + 1}"
+            for (camera, track), person in self._identity.names.items()
+        }
+
+    def refreshed(self) -> list[Look]:
+        """The people whose embedding changed at the last tick, for the gallery."""
+        people, cameras, looks = self._identity.refreshed()
+        return [
+            Look(f"{self._prefix}-{person + 1}", self._camera_ids[camera], look.astype(np.float32))
+            for person, camera, look in zip(people.tolist(), cameras.tolist(), looks, strict=True)
+        ]
+
+    def snapshot(self) -> bytes:
+        """The whole state: an associator made with the same arguments that restores it goes on as this one would."""
+        parts = {f"tracker_{camera_id}": tracker.snapshot() for camera_id, tracker in self._trackers.items()}
+        parts["identity"] = self._identity.snapshot()
+        buffer = io.BytesIO()
+        arrays = {name: np.frombuffer(part, np.uint8) for name, part in parts.items()}
+        np.savez(buffer, dimension=self._dimension, **arrays)  # type: ignore[arg-type]
+        return buffer.getvalue()
+
+    def restore(self, state: bytes) -> None:
+        """Takes over a state made by ``snapshot``.
+
+        Raises:
+            ValueError: the bytes are no such state, or one of other cameras.
+        """
+        try:
+            with np.load(io.BytesIO(state), allow_pickle=False) as arrays:
+                self._dimension = int(arrays["dimension"])
+                for camera_id, tracker in self._trackers.items():
+                    tracker.restore(arrays[f"tracker_{camera_id}"].tobytes())
+                self._identity.restore(arrays["identity"].tobytes())
+        except (OSError, KeyError, EOFError) as error:
+            raise ValueError(f"not the state of an associator of these cameras: {error}") from error
+
+    def _check_dimension(self, item: CameraInput) -> None:
+        dimension = item.embeddings.shape[1]
+        if not dimension or not len(item.embeddings):
+            return
+        self._dimension = self._dimension or dimension
+        if dimension != self._dimension:
+            raise ModelContractError(
+                f"camera {item.camera_id}: embeddings of {dimension} values, {self._dimension} until now"
+            )
+
+    def _sight(self, item: CameraInput, tracks: Tracks, looks: Float32) -> Sightings:
+        feet = foot_points(tracks.boxes)
+        homography = self._homographies.get(item.camera_id)
+        cut = _cut_edges(tracks.boxes, item.size_hw)
+        fit = (tracks.scores >= self._detection_threshold) & ~cut.any(axis=1)
+        return Sightings(
+            np.full(len(tracks), self._camera_rows[item.camera_id]),
+            tracks.track_ids,
+            homography.to_map(feet) if homography else np.full((len(tracks), 2), np.nan),
+            _spread(homography, tracks.boxes, cut[:, 3]) if homography else np.full((len(tracks), 3), np.nan),
+            _quadrants(feet, item.size_hw),
+            np.where(fit[:, None], looks, 0),
+        )
+
+    def _joined(self, sightings: Sequence[Sightings]) -> Sightings:
+        empty = np.zeros((0, self._dimension), np.float32)
+        looks = [item.looks if item.looks.shape[1] else np.zeros((len(item), self._dimension)) for item in sightings]
+        return Sightings(
+            np.concatenate([np.zeros(0, np.int64), *(item.cameras for item in sightings)]),
+            np.concatenate([np.zeros(0, np.int64), *(item.track_ids for item in sightings)]),
+            np.concatenate([np.zeros((0, 2)), *(item.map_xy for item in sightings)]),
+            np.concatenate([np.zeros((0, 3)), *(item.spread for item in sightings)]),
+            np.concatenate([np.zeros(0, np.int64), *(item.quadrants for item in sightings)]),
+            np.concatenate([empty, *looks]).astype(np.float32),
+        )
+
+    def _global_id(self, person: int) -> str | None:
+        return None if person == NOBODY else f"{self._prefix}-{person + 1}"
+
+
+def _taken(embeddings: Float32, rows: Int64) -> Float32:
+    if not embeddings.shape[1]:
+        return np.zeros((len(rows), 0), np.float32)
+    return embeddings[rows]
+
+
+def _cut_edges(boxes: Float32, size_hw: tuple[int, int]) -> Int64:
+    """[N, 4] bool: whether the frame's left, upper, right, lower edge cuts the box."""
+    height, width = size_hw
+    low, high = np.array([width, height]) * CUT_MARGIN, np.array([width, height]) * (1 - CUT_MARGIN)
+    return np.hstack([boxes[:, :2] <= low, boxes[:, 2:] >= high])
+
+
+def _spread(homography: Homography, boxes: Float32, cut: Int64) -> Float64:
+    """[N, 3] covariance (xx, xy, yy) of places on the map, m²: pixel errors carried through the homography."""
+    height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
+    sideways = (FOOT_ERROR * height) ** 2
+    downwards = (np.where(cut, CUT_FOOT_ERROR, FOOT_ERROR) * height) ** 2
+    by_pixel = homography.metres_per_pixel(foot_points(boxes))
+    errors = np.stack([sideways, downwards], axis=1)
+    covariance = np.einsum("nij,nj,nkj->nik", by_pixel, errors, by_pixel)
+    return np.stack(
+        [covariance[:, 0, 0] + MAP_ERROR_M**2, covariance[:, 0, 1], covariance[:, 1, 1] + MAP_ERROR_M**2], axis=1
+    )
+
+
+def _quadrants(feet: Float64, size_hw: tuple[int, int]) -> Int64:
+    """[N] in the order of ``site.Quadrant``."""
+    height, width = size_hw
+    return np.asarray((feet[:, 1] >= height / 2) * 2 + (feet[:, 0] >= width / 2), np.int64)

@@ -1,0 +1,112 @@
+"""One sub-video batch as a run of ticks: every camera's frames at the same moment, decoded in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from orchestrator.decode import FrameReader, VideoProbe, frames_of_ticks, probe
+from orchestrator.media import Batch
+from orchestrator.metrics import StageClock
+from orchestrator.values import Frame, Int64, UInt8
+
+
+@dataclass(frozen=True, slots=True)
+class CameraFile:
+    """The sub-video of one camera in one batch, on disk and probed."""
+
+    camera_id: str
+    filename: str
+    path: Path
+    probe: VideoProbe
+
+
+async def probe_files(batch: Batch, paths: Mapping[str, Path], pool: ThreadPoolExecutor) -> tuple[CameraFile, ...]:
+    """Probes the files of one batch side by side, in camera order.
+
+    Raises:
+        VideoError: a file cannot be read; names it.
+    """
+    loop = asyncio.get_running_loop()
+    present = [sub_video for sub_video in batch.sub_videos.values() if sub_video is not None]
+    probes = await asyncio.gather(*(loop.run_in_executor(pool, probe, paths[item.camera_id]) for item in present))
+    return tuple(
+        CameraFile(item.camera_id, item.filename, paths[item.camera_id], found)
+        for item, found in zip(present, probes, strict=True)
+    )
+
+
+class BatchReader:
+    """Reads the ticks of one batch in order, all cameras at once, into the rows of an image slot.
+
+    Tick k lies k / rate seconds after the start of each file; the batch lasts as long as its longest camera.
+    """
+
+    def __init__(self, files: Sequence[CameraFile], rate: float, pool: ThreadPoolExecutor, clock: StageClock) -> None:
+        self._files, self._pool, self._clock = files, pool, clock
+        self._frames: list[Int64] = [frames_of_ticks(file.probe, rate) for file in files]
+        self._readers: list[FrameReader] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        for file, frames in zip(self._files, self._frames, strict=True):
+            reader = FrameReader(file.path, file.camera_id, file.probe, frames)
+            self._stack.callback(reader.close)
+            self._readers.append(reader)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def ticks(self) -> int:
+        """Ticks in the batch."""
+        return max((len(frames) for frames in self._frames), default=0)
+
+    def ticks_of(self, camera_id: str) -> int:
+        """Ticks in which one camera takes part."""
+        return {file.camera_id: len(frames) for file, frames in zip(self._files, self._frames, strict=True)}[camera_id]
+
+    async def read(self, tick: int, images: UInt8) -> list[Frame]:
+        """The frames of all cameras that have not ended; the i-th is also written, letterboxed, to ``images[i]``.
+
+        Args:
+            tick: index within the batch; ticks are read in rising order.
+            images: [cameras, H, W, 3] writable.
+
+        Raises:
+            VideoError: a file breaks at this tick; names file and frame.
+        """
+        loop = asyncio.get_running_loop()
+        live = [reader for reader, frames in zip(self._readers, self._frames, strict=True) if tick < len(frames)]
+        reads = asyncio.gather(
+            *(
+                loop.run_in_executor(self._pool, self._read, reader, tick, images[row])
+                for row, reader in enumerate(live)
+            ),
+            return_exceptions=True,
+        )
+        try:
+            outcomes = await asyncio.shield(reads)
+        except asyncio.CancelledError:
+            await reads  # neither the rows nor the readers are given up while a thread still uses them
+            raise
+        return [_frame(outcome) for outcome in outcomes]
+
+    def _read(self, reader: FrameReader, tick: int, image: UInt8) -> Frame:
+        with self._clock.measure("decode"):
+            return reader.read(tick, image)
+
+
+def _frame(outcome: Frame | BaseException) -> Frame:
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome

@@ -1,0 +1,54 @@
+"""How the tables of rows in time are split: one range partition a day, made when the first row of that day comes.
+
+The only module that knows; a server with TimescaleDB would have hypertables here.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+from psycopg import sql
+
+from orchestrator.history.pool import Connection, Pool, transaction
+
+PARTITIONED_TABLES = ("detections", "embeddings")
+_LOCK = 0x53504F54_0002
+"""Advisory lock: two workers that reach a new day at once make its partitions one after the other."""
+
+
+async def ensure_days(pool: Pool, first: datetime, last: datetime) -> frozenset[date]:
+    """Makes the partitions of every UTC day from ``first`` to ``last`` and gives those days.
+
+    Raises:
+        HistoryError: the server refused.
+    """
+    days = days_between(first, last)
+    async with transaction(pool, "make the partitions of a day") as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        for day in sorted(days):
+            for table in PARTITIONED_TABLES:
+                await _ensure_partition(connection, table, day)
+    return days
+
+
+def days_between(first: datetime, last: datetime) -> frozenset[date]:
+    """The UTC days that the span touches."""
+    start = first.astimezone(UTC).date()
+    count = (last.astimezone(UTC).date() - start).days
+    return frozenset(start + timedelta(days=offset) for offset in range(count + 1))
+
+
+async def _ensure_partition(connection: Connection, table: str, day: date) -> None:
+    name = f"{table}_{day:%Y%m%d}"
+    found = await (await connection.execute("SELECT to_regclass(%s)", (name,))).fetchone()
+    if found and found[0]:
+        return
+    names = {"name": sql.Identifier(name), "parent": sql.Identifier(table)}
+    bounds = {"start": sql.Literal(day.isoformat()), "end": sql.Literal((day + timedelta(days=1)).isoformat())}
+    # ATTACH takes a weaker lock on the parent than CREATE ... PARTITION OF: other tasks go on writing and reading.
+    await connection.execute(sql.SQL("CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)").format(**names))
+    await connection.execute(
+        sql.SQL("ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})").format(
+            **names, **bounds
+        )
+    )

@@ -1,0 +1,110 @@
+"""Decode and inference ahead of association: several ticks in flight, handed on in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.batch import BatchReader
+from orchestrator.control import TaskControl
+from orchestrator.inference.client import Inference
+from orchestrator.inference.protocols import ImageSlot
+from orchestrator.metrics import StageClock
+from orchestrator.settings import Settings
+from orchestrator.values import Detections, Float32, Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """All cameras at one moment, after inference: the i-th detections and embeddings belong to the i-th frame."""
+
+    index: int
+    """Within the batch, from 0."""
+    frames: Sequence[Frame]
+    detections: Sequence[Detections]
+    embeddings: Sequence[Float32]
+    """[N_i, D] row by row with the detections; a row of zeros was not embedded."""
+
+
+class LookAhead:
+    """Turns the reader of a batch into ticks, at most ``ticks_in_flight`` of them begun and not yet done with."""
+
+    def __init__(self, settings: Settings, inference: Inference, control: TaskControl, clock: StageClock) -> None:
+        self._settings, self._control, self._clock = settings, control, clock
+        self._detector, self._embedder = inference.detector, inference.embedder
+
+    async def ticks(self, reader: BatchReader) -> AsyncGenerator[Tick]:
+        """The ticks in order; one counts as done with when the next is asked for. Close the iterator when leaving it.
+
+        Raises:
+            VideoError, InferenceError: at the tick that failed, after all ticks before it.
+            TaskCancelledError: the task was cancelled.
+        """
+        room = asyncio.Semaphore(self._settings.ticks_in_flight)
+        async with self._producing(reader, room) as coming:
+            while (inference := await coming.get()) is not None:
+                yield await inference
+                room.release()
+
+    @asynccontextmanager
+    async def _producing(
+        self, reader: BatchReader, room: asyncio.Semaphore
+    ) -> AsyncIterator[asyncio.Queue[asyncio.Task[Tick] | None]]:
+        """A queue of ticks under way, None at its end; on the way out nothing is left running."""
+        coming: asyncio.Queue[asyncio.Task[Tick] | None] = asyncio.Queue()
+        producer = asyncio.create_task(self._produce(reader, room, coming))
+        try:
+            yield coming
+            await producer
+        finally:
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
+            under_way = [item for item in _drain(coming) if item is not None]
+            for inference in under_way:
+                inference.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def _produce(
+        self, reader: BatchReader, room: asyncio.Semaphore, coming: asyncio.Queue[asyncio.Task[Tick] | None]
+    ) -> None:
+        try:
+            for index in range(reader.ticks):
+                await room.acquire()
+                await self._control.gate()
+                slot = await self._detector.acquire()
+                try:
+                    frames = await reader.read(index, slot.images)
+                except BaseException:
+                    self._detector.release(slot)
+                    raise
+                coming.put_nowait(asyncio.create_task(self._infer(index, slot, frames)))
+        finally:
+            coming.put_nowait(None)
+
+    async def _infer(self, index: int, slot: ImageSlot, frames: Sequence[Frame]) -> Tick:
+        try:
+            with self._clock.wait("detect"):
+                detections = await self._detector.detect(slot, [frame.size_hw for frame in frames])
+        finally:
+            self._detector.release(slot)
+        with self._clock.wait("embed"):
+            embeddings = await self._embed(index, frames, detections)
+        return Tick(index, frames, detections, embeddings)
+
+    async def _embed(self, index: int, frames: Sequence[Frame], found: Sequence[Detections]) -> Sequence[Float32]:
+        """Embeds what may start a track; what can only continue one is matched by place alone, and left zero."""
+        due = index % self._settings.embed_every == 0
+        sure = [(detections.scores >= self._settings.detection_threshold) & due for detections in found]
+        boxes = [detections.boxes[mask] for detections, mask in zip(found, sure, strict=True)]
+        rows = [np.zeros((len(mask), self._embedder.dimension), np.float32) for mask in sure]
+        for row, mask, values in zip(rows, sure, await self._embedder.embed(frames, boxes), strict=True):
+            row[mask] = values
+        return rows
+
+
+def _drain(queue: asyncio.Queue[asyncio.Task[Tick] | None]) -> list[asyncio.Task[Tick] | None]:
+    return [queue.get_nowait() for _ in range(queue.qsize())]

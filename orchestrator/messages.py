@@ -1,0 +1,72 @@
+"""The messages that a run sends of itself, made from what the stages hand over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from orchestrator.association import CameraResult
+from orchestrator.batch import BatchReader, CameraFile
+from orchestrator.events import (
+    CameraPayload,
+    MediaAvailable,
+    MediaPayload,
+    MediaUrl,
+    TrackingUpdate,
+    track_payloads,
+)
+from orchestrator.site import Environment
+from orchestrator.tasks import Task
+from orchestrator.values import Frame
+
+
+def media_available(
+    task: Task, batch_index: int, first_tick: int, rate: float, files: Sequence[CameraFile], reader: BatchReader
+) -> MediaAvailable:
+    """Where the files of a batch are; frames are counted in ticks of ``rate`` a second."""
+    base = f"/api/v1/media/tasks/{task.id}/environments/{task.environment_id}/cameras"
+    urls = (
+        MediaUrl(
+            camera_id=file.camera_id,
+            sub_video_filename=file.filename,
+            url=f"{base}/{file.camera_id}/sub_videos/{file.filename}",
+            start_global_frame_index=first_tick,
+            num_frames_in_sub_video=reader.ticks_of(file.camera_id),
+            fps=rate,
+            start_time_s=file.probe.start_time_s,
+        )
+        for file in files
+    )
+    return MediaAvailable(payload=MediaPayload(sub_video_batch_index=batch_index, media_urls=tuple(urls)))
+
+
+def tracking_update(
+    environment: Environment,
+    batch_index: int,
+    global_tick: int,
+    batch_tick: int,
+    frames: Sequence[Frame],
+    results: Sequence[CameraResult],
+) -> TrackingUpdate:
+    """One tick as clients get it: all cameras of the environment, those without a frame as nulls."""
+    cameras: dict[str, CameraPayload] = {camera_id: _without_frame() for camera_id in environment.cameras}
+    for frame, result in zip(frames, results, strict=True):
+        cameras[frame.camera_id] = {
+            "image_source": f"{batch_tick:06d}.jpg",
+            "frame_index_in_sub_video": batch_tick,
+            "media_time_s": round(frame.media_time_s, 6),
+            "tracks": track_payloads(result.tracks, result.identities),
+        }
+    return TrackingUpdate(
+        payload={
+            "global_frame_index": global_tick,
+            "scene_id": environment.id,
+            "timestamp_processed_utc": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "sub_video_batch_index_of_frame": batch_index,
+            "cameras": cameras,
+        }
+    )
+
+
+def _without_frame() -> CameraPayload:
+    return {"image_source": None, "frame_index_in_sub_video": None, "media_time_s": None, "tracks": []}

@@ -1,0 +1,221 @@
+"""The loop over sub-video batches: the only file that knows the order of the stages.
+
+For each batch: fetch (the next one's files are already on their way) -> announce -> for each tick decode, detect,
+embed, associate, publish, store -> checkpoint. Decode and inference of later ticks run while earlier ones are
+associated; results leave in order. What is held at once is bounded by ``ticks_in_flight``, whatever the length of the
+video.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, aclosing
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator import tasks
+from orchestrator.association import Associator, CameraInput, CameraResult
+from orchestrator.batch import BatchReader, CameraFile, probe_files
+from orchestrator.checkpoint import RunState
+from orchestrator.control import TaskControl
+from orchestrator.decode import processing_rate
+from orchestrator.events import BatchPayload, BatchProcessingComplete
+from orchestrator.history.writer import HistoryWriter
+from orchestrator.identity.gallery import Gallery, Look
+from orchestrator.log import bind
+from orchestrator.lookahead import LookAhead, Tick
+from orchestrator.media import Batch, SubVideo, plan_batches
+from orchestrator.messages import media_available, tracking_update
+from orchestrator.metrics import StageClock
+from orchestrator.progress import Progress
+from orchestrator.services import Services
+from orchestrator.tasks import Task, TaskStatus
+
+logger = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Runs one attempt at a task, from its last checkpoint to its end."""
+
+    def __init__(self, services: Services, task: Task, control: TaskControl, progress: Progress) -> None:
+        """``task`` is as its attempt began; raises ``UnknownEnvironmentError`` or ``UnknownCameraError``."""
+        self._services, self._task, self._control, self._progress = services, task, control, progress
+        self._settings = settings = services.settings
+        self._environment = services.site.environment(task.environment_id)
+        self._cameras = self._environment.select(task.cameras)
+        self._clock = StageClock(services.metrics)
+        self._look_ahead = LookAhead(settings, services.inference, control, self._clock)
+        model = services.inference.embedder.model
+        self._gallery = Gallery(settings, self._environment.id, str(model))
+        self._origin = self._environment.recorded_from or task.created_at
+        self._writer = HistoryWriter(
+            services.pool,
+            task,
+            model,
+            recorded_from=self._origin,
+            embedding_window=settings.gallery_refresh_frames,
+        )
+        self._associator: Associator | None = None
+        self._state: RunState | None = None
+        self._decoders = ThreadPoolExecutor(len(self._cameras), "decode")
+        self._cpu = ThreadPoolExecutor(1, "associate")
+        self._began_s = time.monotonic()
+        self._frames_before = 0
+        self._batches = (0, 0)
+        """Done, total."""
+
+    async def run(self) -> None:
+        """Processes every batch and ends the task as COMPLETED.
+
+        Raises:
+            SpotOnError: what went wrong, fit to be shown; rows and messages of all ticks before it are stored.
+            TaskCancelledError: the task was cancelled.
+        """
+        async with AsyncExitStack() as stack:
+            for pool in (self._decoders, self._cpu):
+                stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+            await stack.enter_async_context(self._gallery)
+            await stack.enter_async_context(self._writer)
+            await self._run_batches(await self._plan())
+        await self._progress.enter(TaskStatus.COMPLETED, **self._report("completed"))
+
+    async def _plan(self) -> Sequence[Batch]:
+        """The batches still to do; takes up the state of the last checkpoint."""
+        task = self._task
+        batches = await plan_batches(
+            self._services.source, self._environment, self._cameras, task.start_batch, task.end_batch
+        )
+        checkpoint = await self._writer.load_checkpoint()
+        done = 0
+        if checkpoint is not None:
+            self._state = RunState.from_bytes(checkpoint.state)
+            self._frames_before = self._state.frames
+            done = sum(batch.index < checkpoint.next_batch for batch in batches)
+            logger.info("resuming after %d of %d batches", done, len(batches))
+        self._batches = (done, len(batches))
+        absent = [
+            f"{camera_id} has no file for batch {batch.index}"
+            for batch in batches
+            for camera_id, sub_video in batch.sub_videos.items()
+            if sub_video is None
+        ]
+        await self._progress.note(total_sub_video_batches=len(batches), details={"absent": absent} if absent else {})
+        return batches[done:]
+
+    async def _run_batches(self, batches: Sequence[Batch]) -> None:
+        fetch = self._start_fetch(batches[:1])
+        try:
+            for position, batch in enumerate(batches):
+                step = f"fetching sub-video batch {batch.index}"
+                await self._progress.enter(TaskStatus.DOWNLOADING, current_step=step)
+                paths = await fetch
+                fetch = self._start_fetch(batches[position + 1 : position + 2])
+                with bind(batch=batch.index):
+                    await self._run_batch(batch, await probe_files(batch, paths, self._decoders))
+        finally:
+            fetch.cancel()
+            await asyncio.gather(fetch, return_exceptions=True)
+
+    def _start_fetch(self, batches: Sequence[Batch]) -> asyncio.Task[Mapping[str, Path]]:
+        found = [item for batch in batches for item in batch.sub_videos.values() if item is not None]
+        return asyncio.create_task(self._fetch(found))
+
+    async def _fetch(self, sub_videos: Sequence[SubVideo]) -> Mapping[str, Path]:
+        """The files by camera, in the cache."""
+        cache, environment_id = self._services.cache, self._environment.id
+        with self._clock.wait("fetch"):
+            paths = await asyncio.gather(*(cache.path_of(environment_id, item) for item in sub_videos))
+        return {item.camera_id: path for item, path in zip(sub_videos, paths, strict=True)}
+
+    async def _run_batch(self, batch: Batch, files: Sequence[CameraFile]) -> None:
+        if not files:
+            return
+        state = self._state or self._first_state(files)
+        associator = self._associator = self._associator or self._restore(state)
+        with ExitStack() as stack:
+            for file in files:
+                stack.enter_context(self._services.cache.hold(file.path))
+            reader = stack.enter_context(BatchReader(files, state.rate, self._decoders, self._clock))
+            announcement = media_available(self._task, batch.index, state.next_tick, state.rate, files, reader)
+            await self._services.events.publish(self._task.id, announcement)
+            await self._writer.begin_batch(batch.index, state.next_tick, state.rate)
+            step = f"processing sub-video batch {batch.index}"
+            await self._progress.enter(TaskStatus.PROCESSING, current_step=step)
+            async with aclosing(self._look_ahead.ticks(reader)) as coming:
+                async for tick in coming:
+                    await self._control.gate()
+                    state = self._state = await self._finish_tick(batch, state, associator, tick)
+                    await self._progress.step(**self._report(step, (tick.index + 1) / reader.ticks))
+        await self._close_batch(batch, state, associator)
+
+    def _first_state(self, files: Sequence[CameraFile]) -> RunState:
+        target = self._environment.target_fps or self._settings.target_fps
+        rate = processing_rate([file.probe.fps for file in files], target)
+        return RunState(rate=rate, next_tick=0, frames=0, association=b"")
+
+    def _restore(self, state: RunState) -> Associator:
+        homographies = self._services.homographies[self._environment.id]
+        associator = Associator(
+            self._settings, self._environment, self._cameras, homographies, state.rate, self._task.id
+        )
+        if state.association:
+            associator.restore(state.association)
+        return associator
+
+    async def _finish_tick(self, batch: Batch, state: RunState, associator: Associator, tick: Tick) -> RunState:
+        """Associates, publishes and stores one tick; returns the state after it."""
+        loop = asyncio.get_running_loop()
+        results, looks = await loop.run_in_executor(self._cpu, self._associate, state, associator, tick)
+        update = tracking_update(self._environment, batch.index, state.next_tick, tick.index, tick.frames, results)
+        with self._clock.wait("publish"):
+            await self._services.events.publish(self._task.id, update)
+        with self._clock.wait("store"):
+            await self._writer.add(state.next_tick, tick.frames, results)
+            await self._gallery.put(looks, self._origin.timestamp() + state.next_tick / state.rate)
+        for result in results:
+            self._services.metrics.frames.labels(result.camera_id).inc()
+            self._services.metrics.tracks.labels(result.camera_id).inc(len(result.tracks))
+        return replace(state, next_tick=state.next_tick + 1, frames=state.frames + len(tick.frames))
+
+    def _associate(
+        self, state: RunState, associator: Associator, tick: Tick
+    ) -> tuple[Sequence[CameraResult], Sequence[Look]]:
+        with self._clock.measure("associate"):
+            inputs = [
+                CameraInput(frame.camera_id, frame.size_hw, detections, embeddings)
+                for frame, detections, embeddings in zip(tick.frames, tick.detections, tick.embeddings, strict=True)
+            ]
+            return associator.update(state.next_tick, inputs), associator.refreshed()
+
+    async def _close_batch(self, batch: Batch, state: RunState, associator: Associator) -> None:
+        """Says that the batch is complete once it is stored; a repeat after a crash in between is told only once."""
+        state = self._state = replace(state, association=associator.snapshot())
+        with self._clock.wait("store"):
+            await self._writer.checkpoint(batch.index, state.next_tick, state.to_bytes(), associator.bindings())
+        complete = BatchProcessingComplete(payload=BatchPayload(sub_video_batch_index=batch.index))
+        await self._services.events.publish(self._task.id, complete)
+        self._batches = (self._batches[0] + 1, self._batches[1])
+        await self._progress.note(**self._report(f"finished sub-video batch {batch.index}"))
+
+    def _report(self, step: str, of_batch: float = 0.0) -> tasks.Progress:
+        """Where the task stands, ``of_batch`` of the current batch done, and where its time went."""
+        done, total = self._batches
+        frames = self._state.frames if self._state else 0
+        processed, seconds = frames - self._frames_before, time.monotonic() - self._began_s
+        throughput = {
+            "frames": processed,
+            "seconds": round(seconds, 3),
+            "frames_per_second": round(processed / seconds, 3),
+            "stages": self._clock.table(processed),
+        }
+        return {
+            "current_step": step,
+            "progress": (done + of_batch) / max(total, 1),
+            "completed_sub_video_batches": done,
+            "processed_frames": frames,
+            "details": {"throughput": throughput},
+        }

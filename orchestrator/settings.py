@@ -1,0 +1,168 @@
+"""Every setting, typed, from the environment (prefix ``SPOTON_``) or an ``.env`` file.
+
+Durations are seconds. ``load_settings`` raises ``SettingsError`` naming the variable, never a traceback of the library.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from orchestrator.errors import SettingsError
+
+PositiveSeconds = Annotated[float, Field(gt=0)]
+UnitInterval = Annotated[float, Field(ge=0, le=1)]
+
+
+class Settings(BaseSettings):
+    """The whole configuration of a worker or an API process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPOTON_", env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
+
+    site_file: Path = Path("site.yaml")
+    """The site file: environments, cameras, homographies."""
+
+    video_source: Literal["s3", "folder"] = "s3"
+    """Where sub-videos come from: an S3 bucket, or a folder laid out like one."""
+    video_folder: Path | None = None
+    """The folder, when the source is one."""
+    s3_endpoint_url: AnyHttpUrl | None = None
+    """The object store; empty for AWS."""
+    s3_region: str = "us-east-1"
+    """Its region."""
+    s3_bucket: str = "spoton"
+    """The bucket that holds the sub-videos."""
+    s3_access_key_id: str | None = None
+    """Access key; empty for the environment's own credentials."""
+    s3_secret_access_key: SecretStr | None = None
+    """Secret key."""
+    s3_timeout_s: PositiveSeconds = 20.0
+    """Deadline of one read or listing."""
+    cache_dir: Path = Path(".spoton/cache")
+    """Where fetched sub-videos are kept."""
+    cache_max_gib: Annotated[float, Field(gt=0)] = 20.0
+    """Above this the least recently used sub-videos are evicted."""
+    cache_grace_s: Annotated[float, Field(ge=0)] = 3600.0
+    """For so long after its last use a sub-video is kept: clients may still be watching."""
+
+    triton_url: str = "127.0.0.1:8001"
+    """Triton's gRPC address."""
+    triton_timeout_s: PositiveSeconds = 30.0
+    """Deadline of one inference."""
+    triton_start_timeout_s: PositiveSeconds = 120.0
+    """How long to wait at start until the models are ready."""
+    triton_shared_memory: Literal["auto", "on", "off"] = "auto"
+    """Whether pixels travel through system shared memory; auto tries, and falls back to the wire."""
+    shm_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] = "spoton"
+    """First part of the names of shared memory regions."""
+    detector_model: str = "person_detector"
+    """Name of the detector in the model repository."""
+    reid_model: str = "person_reid"
+    """Name of the Re-ID model in the model repository."""
+    detection_threshold: UnitInterval = 0.5
+    """Score from which a detection can start a track."""
+    low_detection_threshold: UnitInterval = 0.1
+    """Score from which a detection can continue one."""
+    ticks_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    """Ticks between decode and publish at once; bounds the memory of a task."""
+    embed_every: Annotated[int, Field(ge=1)] = 1
+    """Embed the people of every n-th tick only."""
+    target_fps: Annotated[float, Field(gt=0)] = 23.0
+    """Processing rate to come near to, where the site file names none."""
+
+    tracker: str = "botsort"
+    """A BoxMOT tracker by name."""
+    tracker_backend: Literal["auto", "python", "cpp"] = "auto"
+    """BoxMOT's backend; auto takes C++ where it is built."""
+    lost_track_buffer: Annotated[int, Field(ge=1)] = 200
+    """Ticks for which a lost track may be found again."""
+    reid_similarity: UnitInterval = 0.65
+    """Cosine similarity from which two appearances can be one person."""
+    gallery_ema: UnitInterval = 0.9
+    """Share of the old embedding when a person's embedding is refreshed."""
+    gallery_refresh_frames: Annotated[int, Field(ge=1)] = 10
+    """Ticks between two refreshes."""
+    gallery_ttl_s: PositiveSeconds = 86_400.0
+    """How long Redis remembers a person."""
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    """Redis or Valkey: gallery and live messages."""
+    redis_timeout_s: PositiveSeconds = 5.0
+    """Deadline of one command."""
+    event_log_max_messages: Annotated[int, Field(ge=1000)] = 50_000
+    """Messages kept for each task."""
+    event_log_ttl_s: PositiveSeconds = 86_400.0
+    """How long a task's messages are kept after the last one."""
+    postgres_dsn: SecretStr = SecretStr("postgresql://spoton@127.0.0.1:5432/spoton")
+    """PostgreSQL with pgvector: tasks, queue, history."""
+    postgres_timeout_s: PositiveSeconds = 10.0
+    """Deadline of a connection and of one statement."""
+
+    max_active_tasks: Annotated[int, Field(ge=1)] = 8
+    """Tasks that may wait or run at once."""
+    worker_concurrency: Annotated[int, Field(ge=1)] = 1
+    """Tasks that one worker runs at once."""
+    worker_heartbeat_s: PositiveSeconds = 2.0
+    """Seconds between two signs of life."""
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Loopback port of the worker's /metrics; 0 for none."""
+
+    api_host: str = "127.0.0.1"
+    """Address to listen on."""
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 3847
+    """Port to listen on; when it is not set and taken, the next free one."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    """Origins that may call the API from a browser, separated by commas."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """How much is logged."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_origins(cls, values: dict[str, object]) -> dict[str, object]:
+        origins = values.get("cors_origins")
+        if isinstance(origins, str):
+            values["cors_origins"] = tuple(origin.strip() for origin in origins.split(",") if origin.strip())
+        return values
+
+    @model_validator(mode="after")
+    def _refuse_unsafe(self) -> Self:
+        if self.video_source == "folder" and self.video_folder is None:
+            raise ValueError("video_folder is needed when video_source is 'folder'")
+        if self.low_detection_threshold > self.detection_threshold:
+            raise ValueError("low_detection_threshold lies above detection_threshold")
+        if self.api_host not in {"127.0.0.1", "::1", "localhost"}:
+            raise ValueError(f"api_host {self.api_host!r} is not loopback, and access control is not configured")
+        return self
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Reads the settings; keyword arguments win over the environment.
+
+    Raises:
+        SettingsError: a variable is malformed or unsafe; the message names it as the environment spells it.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(item["loc"], item["msg"]) for item in error.errors())) from None
+
+
+def env_example() -> str:
+    """The text of ``.env.example``: every setting with its default and what it is for."""
+    lines = ["# Every setting of SpotOn with its default; copy to .env and change what you need."]
+    for name, field in Settings.model_fields.items():
+        default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
+        value = "" if default is None or default == () else default
+        lines += ["", f"# {field.description}", f"# SPOTON_{name.upper()}={value}"]
+    return "\n".join(lines) + "\n"
+
+
+def _describe(location: tuple[int | str, ...], message: str) -> str:
+    name = "_".join(str(part) for part in location)
+    return f"SPOTON_{name.upper()}: {message}" if name else message.removeprefix("Value error, ")

@@ -1,0 +1,131 @@
+"""The application without any server: what works all the same, and what is said about the rest."""
+
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from api.app import create_app
+from api.problems import MEDIA_TYPE
+from orchestrator.errors import SiteError
+
+
+@pytest.fixture
+async def client(settings):
+    app = create_app(settings(cors_origins=("http://viewer.test",)))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            yield client
+
+
+async def test_health_names_what_is_down_within_the_deadline(client):
+    started = time.monotonic()
+    answer = await client.get("/health")
+    assert time.monotonic() - started < 4
+    assert answer.status_code == 200
+    health = answer.json()
+    assert health["status"] == "unhealthy"
+    assert health["detector_model_loaded"] is False
+    assert health["prototype_tracker_loaded (reid_model)"] is False
+    assert health["prototype_tracker_loaded"] is False
+    assert health["homography_matrices_precomputed"] is True
+    states = {name: component["status"] for name, component in health["components"].items()}
+    assert states.pop("object_store") == "up"
+    assert states == dict.fromkeys(["postgres", "redis", "detector", "reid", "worker"], "down")
+    assert all(component["detail"] for component in health["components"].values())
+
+
+async def test_alive_but_not_ready(client):
+    assert (await client.get("/health/live")).status_code == 200
+    ready = await client.get("/health/ready")
+    assert (ready.status_code, ready.headers["content-type"]) == (503, MEDIA_TYPE)
+    assert "postgres is down" in ready.json()["detail"]
+    assert "worker" not in ready.json()["detail"]
+
+
+async def test_the_site_is_told_without_any_server(client):
+    campus, factory = (await client.get("/api/v1/config/environments")).json()
+    assert campus == {
+        "environment_id": "campus",
+        "name": "Campus",
+        "recorded_from": "2026-01-05T09:00:00Z",
+        "cameras": ["c01", "c02"],
+        "overlaps": [["c01", "c02"]],
+    }
+    assert factory["environment_id"] == "factory"
+    c01, c02 = (await client.get("/api/v1/config/environments/campus/cameras")).json()
+    assert (c01["has_homography"], c02["has_homography"]) == (True, False)
+    assert (c01["sub_videos"], c02["sub_videos"]) == (3, 1)
+    assert c01["name"] == "North gate"
+    assert c01["resolution"] is None
+    assert "sub_video_01" in c01["problem"]
+
+
+async def test_an_environment_without_video_says_so(client):
+    (c09,) = (await client.get("/api/v1/config/environments/factory/cameras")).json()
+    assert c09["sub_videos"] == 0
+    assert "video_s14/c09" in c09["problem"]
+
+
+@pytest.mark.parametrize("spelling", ["processing-tasks", "processing_tasks"])
+async def test_what_is_wrong_with_a_request_is_told_before_any_server_is_asked(client, spelling):
+    start = f"/api/v1/{spelling}/start"
+    unknown = await client.post(start, json={"environment_id": "moon"})
+    assert (unknown.status_code, unknown.headers["content-type"]) == (404, MEDIA_TYPE)
+    assert "'moon'" in unknown.json()["detail"]
+    camera = await client.post(start, json={"environment_id": "campus", "cameras": ["c01", "c77"]})
+    assert camera.status_code == 404
+    assert "'c77'" in camera.json()["detail"]
+    for body in (
+        {},
+        {"environment_id": "campus", "cameras": []},
+        {"environment_id": "campus", "start_batch": 2, "end_batch": 2},
+        {"environment_id": "campus", "start_batch": -1},
+        {"environment_id": 7},
+    ):
+        assert (await client.post(start, json=body)).status_code == 422, body
+    control = f"/api/v1/{spelling}/00000000-0000-0000-0000-000000000000/control"
+    for body in ({}, {"action": "explode"}, {"action": "focus_track"}, {"action": "focus_track", "global_id": ""}):
+        assert (await client.post(control, json=body)).status_code == 422, body
+
+
+async def test_a_server_that_is_down_costs_503(client):
+    answer = await client.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"})
+    assert (answer.status_code, answer.headers["content-type"]) == (503, MEDIA_TYPE)
+    assert "PostgreSQL" in answer.json()["detail"]
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def test_metrics_count_by_handler_and_not_by_path(client):
+    await client.get("/api/v1/config/environments/campus/cameras")
+    await client.get("/api/v1/config/environments/moon/cameras")
+    await client.get("/some/random/path")
+    text = (await client.get("/metrics")).text
+    assert 'handler="config.cameras",method="GET",status="404"' in text
+    assert 'handler="unmatched",method="GET",status="404"' in text
+    assert "random" not in text
+    assert "moon" not in text
+
+
+async def test_only_named_origins_may_read(client):
+    for origin, allowed in (("http://viewer.test", "http://viewer.test"), ("http://other.test", None)):
+        answer = await client.get("/health/live", headers={"Origin": origin})
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_the_description_of_the_api_is_whole(client):
+    paths = (await client.get("/openapi.json")).json()["paths"]
+    assert "/api/v1/processing-tasks/start" in paths
+    assert "/api/v1/processing_tasks/start" not in paths
+    assert MEDIA_TYPE in paths["/api/v1/processing-tasks/start"]["post"]["responses"]["429"]["content"]
+    assert (await client.get("/")).json()["docs"] == "/docs"
+
+
+def test_a_broken_site_file_is_an_error_at_once(settings, tmp_path):
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("environments: {campus: {cameras: {c01: {prefx: a}}}}")
+    with pytest.raises(SiteError, match="prefx"):
+        create_app(settings(site_file=broken))

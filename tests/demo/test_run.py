@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from demo import run as flow
+from demo.__main__ import main
+from demo.client import TaskProgress
+from demo.run import DemoOptions, RunError, choose_environment, describe, scene_of
+from orchestrator.errors import UnknownEnvironmentError
+from orchestrator.site import load_site
+
+SITE = """
+environments:
+  campus: {cameras: {c01: {prefix: video/c01}}}
+"""
+SECOND = "  factory: {cameras: {c09: {prefix: video/c09}}}\n"
+
+
+class Silent:
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def update(self, done: float, total: float | None, note: str = "") -> None:
+        self.calls += 1
+
+
+def site_file(folder: Path, text: str) -> Path:
+    path = folder / "site.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_only_environment_need_not_be_named(tmp_path: Path) -> None:
+    site = load_site(site_file(tmp_path, SITE))
+    assert choose_environment(site, None).id == "campus"
+    with pytest.raises(UnknownEnvironmentError):
+        choose_environment(site, "moon")
+
+
+def test_one_of_several_environments_must_be_named(tmp_path: Path) -> None:
+    site = load_site(site_file(tmp_path, SITE + SECOND))
+    assert choose_environment(site, "factory").id == "factory"
+    with pytest.raises(RunError, match="campus, factory: name one by --environment"):
+        choose_environment(site, None)
+
+
+def test_scenes_of_other_profiles_and_seeds_are_kept_apart(tmp_path: Path) -> None:
+    folders = {
+        scene_of(DemoOptions(tmp_path, seed=seed, profile=profile))[1].root
+        for seed in (1, 2)
+        for profile in ("default", "short")
+    }
+    assert len(folders) == 4
+
+
+def test_progress_in_words() -> None:
+    progress = TaskProgress("processing", 1, 4, 240, 60, 480, 41.26, 12.4)
+    assert describe(progress) == "batch 2 of 4, 240 frames, 41.3/s, 12 s left"
+
+
+async def test_first_failure_ends_the_others() -> None:
+    ended = asyncio.Event()
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def broken() -> None:
+        await asyncio.sleep(0)
+        raise RunError("no")
+
+    with pytest.raises(RunError, match="no"):
+        await flow._together(endless(), broken())
+    assert ended.is_set()
+
+
+async def test_work_in_a_thread_ends_when_nobody_waits_for_it() -> None:
+    step, ended = Silent(), threading.Event()
+
+    def work(report: object) -> None:
+        assert callable(report)
+        try:
+            while True:
+                report(1, 2)
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(flow._in_thread(step, work), 0.1)
+    assert await asyncio.to_thread(ended.wait, 5)
+    assert step.calls > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["run", "--site", "nowhere.yaml", "--videos", "."], "nowhere.yaml"),
+        (["--seed", "123456"], "seed 123456"),
+        (["--scene", "moon"], "no scene is called 'moon'"),
+    ],
+)
+def test_a_misfit_is_one_line_and_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
+) -> None:
+    command = words if words[0] == "run" else ["demo", *words]
+    assert main([*command, "--state", str(tmp_path / "state")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("python -m demo: ")
+    assert complaint in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "state").exists()

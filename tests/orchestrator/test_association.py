@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from orchestrator.association import Associator, CameraInput, CameraResult
+from orchestrator.errors import ModelContractError
+from orchestrator.homography import Homography
+from orchestrator.settings import Settings
+from orchestrator.site import Camera, Environment
+from orchestrator.values import Detections
+
+RATE = 12.0
+SIZE = (720, 1280)
+SIDE_M = 12.0
+GRID = np.stack(np.meshgrid(np.linspace(1, SIDE_M - 1, 4), np.linspace(1, SIDE_M - 1, 4)), axis=-1).reshape(-1, 2)
+
+
+class View:
+    """A pinhole camera 4 m above a corner of the square, looking at its middle."""
+
+    def __init__(self, x: float, y: float) -> None:
+        self.eye = np.array([x, y, 4.0])
+        forward = np.array([SIDE_M / 2, SIDE_M / 2, 0]) - self.eye
+        forward /= np.linalg.norm(forward)
+        right = np.cross(forward, [0, 0, 1.0])
+        right /= np.linalg.norm(right)
+        self.axes = np.stack([right, np.cross(forward, right), forward])
+
+    def pixels(self, places: np.ndarray, height: float) -> np.ndarray:
+        points = np.column_stack([places, np.full(len(places), height)]) - self.eye
+        x, y, depth = (points @ self.axes.T).T
+        return np.stack([640 + 700 * x / depth, 360 + 700 * y / depth], axis=1)
+
+
+VIEWS = {"c1": View(-6, -6), "c2": View(SIDE_M + 6, -6), "c3": View(SIDE_M + 6, SIDE_M + 6)}
+
+
+class Place:
+    """Five people who walk about a square that three cameras see whole; detections jitter and miss."""
+
+    def __init__(self, seed: int, dimension: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.places = self.random.uniform(2, SIDE_M - 2, (5, 2))
+        self.goals = self.random.uniform(2, SIDE_M - 2, (5, 2))
+        self.looks = self.random.normal(size=(5, dimension))
+
+    def tick(self) -> tuple[list[CameraInput], dict[str, np.ndarray]]:
+        """Inputs of all cameras, and the true person of each of their detections."""
+        way = self.goals - self.places
+        length = np.linalg.norm(way, axis=1, keepdims=True)
+        self.places = self.places + way / length * 1.2 / RATE
+        there = length[:, 0] < 0.3
+        self.goals[there] = self.random.uniform(2, SIDE_M - 2, (there.sum(), 2))
+        inputs, truth = [], {}
+        for camera_id, view in VIEWS.items():
+            seen = np.flatnonzero(self.random.random(5) > 0.05)
+            inputs.append(self._see(camera_id, view, seen))
+            truth[camera_id] = seen
+        return inputs, truth
+
+    def _see(self, camera_id: str, view: View, seen: np.ndarray) -> CameraInput:
+        feet, heads = view.pixels(self.places[seen], 0.0), view.pixels(self.places[seen], 1.75)
+        height = feet[:, 1] - heads[:, 1]
+        boxes = np.stack([feet[:, 0] - height / 5, heads[:, 1], feet[:, 0] + height / 5, feet[:, 1]], axis=1)
+        boxes += self.random.normal(0, 0.02, boxes.shape) * height[:, None]
+        looks = self.looks[seen] + self.random.normal(0, 0.3, (len(seen), self.looks.shape[1]))
+        looks /= np.linalg.norm(looks, axis=1, keepdims=True) if looks.shape[1] else 1
+        boxes = boxes.clip(0, [SIZE[1], SIZE[0]] * 2).astype(np.float32)
+        return CameraInput(camera_id, SIZE, Detections(boxes, np.full(len(seen), 0.9, np.float32)), looks.astype("f4"))
+
+
+def associator(blind: tuple[str, ...] = ()) -> Associator:
+    cameras = {camera_id: Camera(id=camera_id, prefix=camera_id) for camera_id in VIEWS}
+    environment = Environment(id="e", cameras=cameras)
+    maps = {name: Homography.fit(view.pixels(GRID, 0.0), GRID) for name, view in VIEWS.items() if name not in blind}
+    settings = Settings(_env_file=None)  # type: ignore[call-arg]
+    return Associator(settings, environment, list(cameras.values()), maps, RATE, "0123456789abcdef")
+
+
+def purity(subject: Associator, place: Place, ticks: int) -> tuple[float, int]:
+    """Share of sightings that carry the id that is most often their person's, and the number of ids."""
+    votes: dict[str | None, np.ndarray] = {}
+    counted: list[tuple[int, str, int]] = []
+    for tick in range(ticks):
+        inputs, truth = place.tick()
+        for result in subject.update(tick, inputs):
+            people = truth[result.camera_id][result.tracks.detection_rows]
+            counted += zip(people, [result.camera_id] * len(people), result.tracks.track_ids.tolist(), strict=True)
+    names = subject.bindings()
+    for person, camera_id, track in counted:
+        votes.setdefault(names.get((camera_id, track)), np.zeros(5))[person] += 1
+    chosen = {int(vote.argmax()): vote.max() for _, vote in sorted(votes.items(), key=lambda item: item[1].max())}
+    return sum(chosen.values()) / len(counted), len(set(names.values()))
+
+
+@pytest.mark.parametrize(("dimension", "blind"), [(32, ()), (0, ()), (32, ("c2",)), (32, tuple(VIEWS))])
+def test_people_keep_one_id_across_cameras(dimension, blind):
+    """By both, by geometry alone, with one camera off the map, and by looks alone."""
+    right, ids = purity(associator(blind), Place(1, dimension), 180)
+    assert right > 0.85
+    assert ids <= 8
+
+
+def assert_same(left: list[CameraResult], right: list[CameraResult]) -> None:
+    for one, other in zip(left, right, strict=True):
+        assert one.camera_id == other.camera_id
+        assert one.identities.global_ids == other.identities.global_ids
+        np.testing.assert_array_equal(one.identities.map_xy, other.identities.map_xy)
+        np.testing.assert_array_equal(one.tracks.track_ids, other.tracks.track_ids)
+        np.testing.assert_array_equal(one.embeddings, other.embeddings)
+
+
+def test_a_restored_associator_goes_on_as_the_unbroken_one():
+    place, again = Place(2, 16), Place(2, 16)
+    unbroken, before, after = associator(), associator(), associator()
+    for tick in range(50):
+        assert_same(unbroken.update(tick, place.tick()[0]), before.update(tick, again.tick()[0]))
+    after.restore(before.snapshot())
+    assert after.bindings() == before.bindings() != {}
+    for tick in range(50, 100):
+        assert_same(unbroken.update(tick, place.tick()[0]), after.update(tick, again.tick()[0]))
+    assert after.bindings() == unbroken.bindings()
+
+
+def test_global_ids_count_from_one_under_the_task():
+    subject, place = associator(), Place(3, 0)
+    for tick in range(20):
+        results = subject.update(tick, place.tick()[0])
+    names = {name for result in results for name in result.identities.global_ids if name}
+    assert {f"01234567-{number}" for number in range(1, 6)} <= set(subject.bindings().values())
+    assert names <= set(subject.bindings().values())
+
+
+def test_results_follow_the_inputs_when_cameras_are_absent():
+    subject, place = associator(), Place(4, 8)
+    inputs = place.tick()[0]
+    assert [result.camera_id for result in subject.update(0, inputs[1:][::-1])] == ["c3", "c2"]
+    assert subject.update(1, []) == []
+    nobody = CameraInput("c1", SIZE, Detections.empty(), np.zeros((0, 8), np.float32))
+    assert len(subject.update(2, [nobody])[0].tracks) == 0
+
+
+def test_places_are_metres_and_nan_without_a_homography():
+    subject, place = associator(blind=("c2",)), Place(5, 0)
+    for tick in range(3):
+        inputs, truth = place.tick()
+        first, second, _ = subject.update(tick, inputs)
+    true = place.places[truth["c1"][first.tracks.detection_rows]]
+    assert np.abs(first.identities.map_xy - true).max() < 1.5
+    assert np.isnan(second.identities.map_xy).all()
+
+
+def test_refreshed_looks_are_named_and_of_length_one():
+    subject, place, seen = associator(), Place(6, 8), []
+    for tick in range(30):
+        subject.update(tick, place.tick()[0])
+        seen += subject.refreshed()
+    assert {item.global_id for item in seen} <= set(subject.bindings().values())
+    assert {item.camera_id for item in seen} <= set(VIEWS)
+    np.testing.assert_allclose([np.linalg.norm(item.embedding) for item in seen], 1, atol=1e-5)
+
+
+def test_embeddings_of_another_length_are_refused():
+    subject, place = associator(), Place(7, 8)
+    subject.update(0, place.tick()[0])
+    with pytest.raises(ModelContractError, match="camera c1: embeddings of 16 values, 8 until now"):
+        subject.update(1, Place(7, 16).tick()[0])
+
+
+def test_a_state_of_other_cameras_is_refused():
+    with pytest.raises(ValueError, match="not the state of an associator"):
+        associator().restore(b"")
