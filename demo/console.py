@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 INTERVAL_S = 4.0
 """Between two plain lines of one step."""
+HEARTBEAT_S = 10.0
+"""A step that says nothing for so long says that it is still at work."""
 
 
 class Step(Protocol):
@@ -63,8 +66,10 @@ def _lines(console: Console) -> Iterator[Reporter]:
 
 def describe(done: float, total: float | None, elapsed_s: float, unit: str) -> str:
     """``120 of 480 frames, 41/s, 9 s left``."""
-    if not unit or done <= 0:
+    if not unit:
         return ""
+    if done <= 0:
+        return "" if total is None else f"0 of {total:.0f} {unit}"
     rate = done / max(elapsed_s, 1e-3)
     pace = f"{rate:.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
     if total is None:
@@ -112,19 +117,36 @@ class _LineReporter:
 
     @contextmanager
     def step(self, title: str, unit: str = "") -> Iterator[Step]:
-        began = time.monotonic()
         self.say(f"{title} ...")
-        yield _LineStep(self, title, unit)
-        self.say(f"{title}: done in {time.monotonic() - began:.1f} s")
+        step = _LineStep(self, title, unit)
+        threading.Thread(target=step.beat, daemon=True).start()
+        try:
+            yield step
+        finally:
+            step.ended.set()
+        self.say(f"{title}: done in {step.elapsed_s:.1f} s")
 
 
 class _LineStep:
     def __init__(self, reporter: _LineReporter, title: str, unit: str) -> None:
         self._reporter, self._title, self._unit = reporter, title, unit
         self._began = self._said_at = time.monotonic()
+        self.ended = threading.Event()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
 
     def update(self, done: float, total: float | None, note: str = "") -> None:
-        now = time.monotonic()
-        if now - self._said_at >= INTERVAL_S:
-            self._said_at = now
-            self._reporter.say(f"{self._title}: {note or describe(done, total, now - self._began, self._unit)}")
+        if time.monotonic() - self._said_at >= INTERVAL_S:
+            self._say(note or describe(done, total, self.elapsed_s, self._unit))
+
+    def beat(self) -> None:
+        """Says how long it has taken where nothing else is said, until ``ended``."""
+        while not self.ended.wait(HEARTBEAT_S / 2):
+            if time.monotonic() - self._said_at >= HEARTBEAT_S:
+                self._say(f"{self.elapsed_s:.0f} s so far")
+
+    def _say(self, text: str) -> None:
+        self._said_at = time.monotonic()
+        self._reporter.say(f"{self._title}: {text}")

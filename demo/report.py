@@ -170,8 +170,8 @@ def _camera_table(report: Report) -> Table:
     table = Table(title=f"{report.environment}: {report.batches} batches, {report.ticks} ticks", title_justify="left")
     columns = ["frames", "detections", "tracks"]
     if report.figures is not None:
-        columns += ["HOTA", "IDF1", "MOTA", "id switches", "recall", "precision", "map error, m"]
-    table.add_column("camera")
+        columns += ["HOTA", "IDF1", "MOTA", "switches", "recall", "precision", "map error, m"]
+    table.add_column("camera", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right")
     for row in report.cameras:

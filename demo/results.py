@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,13 +42,8 @@ def write_pictures(
     Raises:
         PictureError: a frame that was reported is not in its file.
     """
-    drawn: list[None] = []  # appending is atomic, adding is not
-
-    def count() -> None:
-        drawn.append(None)
-        on_frame(len(drawn), recording.frames)
-
-    annotate(recording, folder, count)
+    drawn = itertools.count(1)  # threads may share it
+    annotate(recording, folder, lambda: on_frame(next(drawn), recording.frames))
     seen = _views(recording, environment)
     found = walks(recording)
     there = [] if truth is None else true_paths(recording, truth)

@@ -110,7 +110,7 @@ class MapFigures:
 
 @dataclass(frozen=True, slots=True)
 class CameraFigures:
-    """One camera: its tracks by themselves, and the same boxes under their identities across cameras."""
+    """One camera: its tracks by themselves, and the boxes that have an identity under their identities."""
 
     tracks: TrackingFigures
     identities: TrackingFigures
@@ -123,7 +123,7 @@ class SiteFigures:
 
     cameras: Mapping[str, CameraFigures]
     across: TrackingFigures
-    """All cameras' frames laid end to end, identities shared. An unnamed track counts as an identity of its own."""
+    """All cameras' frames laid end to end, identities shared; a box without an identity claims nothing: a miss."""
     people: PeopleFigures
     positions: MapFigures
 
@@ -134,8 +134,8 @@ def score_site(cases: Mapping[str, CameraCase]) -> SiteFigures:
     Raises:
         ValueError: an id occurs twice in one frame of one camera.
     """
-    scored = {camera: _without_ignored(case) for camera, case in _name_unnamed(cases).items()}
-    truth, found = lay_end_to_end([(case.truth, case.found.with_ids(case.identities)) for case in scored.values()])
+    scored = {camera: _without_ignored(case) for camera, case in cases.items()}
+    truth, found = lay_end_to_end([(case.truth, _named(case)) for case in scored.values()])
     return SiteFigures(
         cameras={camera: _score_camera(case) for camera, case in scored.items()},
         across=score_tracks(truth, found),
@@ -249,7 +249,7 @@ def _area(boxes: Float64) -> Float64:
 def _score_camera(case: CameraCase) -> CameraFigures:
     return CameraFigures(
         tracks=score_tracks(case.truth, case.found),
-        identities=score_tracks(case.truth, case.found.with_ids(case.identities)),
+        identities=score_tracks(case.truth, _named(case)),
         positions=_map_figures(_map_errors(case)),
     )
 
@@ -266,18 +266,8 @@ def _without_ignored(case: CameraCase) -> CameraCase:
     )
 
 
-def _name_unnamed(cases: Mapping[str, CameraCase]) -> dict[str, CameraCase]:
-    """Gives every unnamed track an identity of its own, so that staying unnamed never scores as being right."""
-    named: dict[str, CameraCase] = {}
-    next_id = 1 + max((int(case.identities.max(initial=0)) for case in cases.values()), default=0)
-    for camera, case in cases.items():
-        tracks, track = np.unique(case.found.ids, return_inverse=True)
-        identities = np.where(case.identities == UNNAMED, next_id + track, case.identities)
-        next_id += len(tracks)
-        named[camera] = CameraCase(
-            case.truth, case.visibility, case.truth_xy, case.found, identities.astype(np.int64), case.found_xy
-        )
-    return named
+def _named(case: CameraCase) -> BoxTable:
+    return case.found.with_ids(case.identities).select(case.identities != UNNAMED)
 
 
 def _map_errors(case: CameraCase) -> Float64:

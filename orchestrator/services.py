@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,7 @@ from orchestrator.metrics import Metrics
 from orchestrator.settings import Settings
 from orchestrator.site import Site, load_site
 from orchestrator.tasks import TaskStore
+from orchestrator.tracking.factory import create_tracker
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     site = load_site(settings.site_file)
     homographies = {name: load_homographies(environment) for name, environment in site.environments.items()}
     most_cameras = max(len(environment.cameras) for environment in site.environments.values())
+    await asyncio.to_thread(create_tracker, settings, "warm-up", settings.target_fps)  # its import takes seconds
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings))
         await ensure_schema(pool)

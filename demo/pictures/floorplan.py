@@ -76,7 +76,7 @@ def draw_map(
     for walk in found:
         _draw_label(axes, walk, person_name(people[walk.person]))
     _frame(axes, found, seen, true_paths)
-    axes.set_title(f"{len(found)} people on the map", loc="left", fontsize=12, fontweight="bold", color=INK, pad=10)
+    axes.set_title(f"{len(found)} identities on the map", loc="left", fontsize=12, fontweight="bold", color=INK, pad=10)
     _draw_legend(axes, bool(true_paths), bool(seen))
 
 

@@ -58,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     networks = parser.add_subparsers(dest="network", required=True)
     detector = networks.add_parser("detector", help="train the demo detector")
     detector.add_argument("--height", type=int, default=384, help="pixels of a training picture")
-    detector.add_argument("--width", type=int, default=672, help="pixels of a training picture")
+    detector.add_argument("--width", type=int, default=320, help="pixels of a training picture")
     detector.add_argument("--simulated", type=float, default=0.4, help="share of simulated pictures, 0..1")
     detector.set_defaults(run=_train_detector, rate=5e-4, minutes=40.0)
     reid = networks.add_parser("reid", help="train the demo's Re-ID network")

@@ -36,9 +36,10 @@ class DetectorPlan:
     """How long and on what to train."""
 
     minutes: float
-    size_hw: tuple[int, int] = (384, 672)
+    size_hw: tuple[int, int] = (384, 320)
+    """Pictures are windows at the scale of the network's input, of its full height and half its width."""
     batch: int = 4
-    simulated_share: float = 0.0
+    simulated_share: float = 0.4
     """Share of the pictures that come from simulated places."""
     learning_rate: float = 4e-4
     warm_up_steps: int = 60

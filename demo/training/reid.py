@@ -63,9 +63,11 @@ class Places:
         for place in self._rng.choice(self._places, places, replace=False):
             for identity in range(place * PEOPLE_PER_PLACE, (place + 1) * PEOPLE_PER_PLACE):
                 group = self._people.get(identity, [])
-                rows = self._rng.choice(len(group), crops, replace=len(group) < crops) if group else []
+                if not group:
+                    continue
+                rows = self._rng.choice(len(group), crops, replace=len(group) < crops)
                 pictures += [augmented(group[row].pixels, self._rng) for row in rows]
-                labels += [identity] * len(rows)
+                labels += [identity] * crops
         pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
         return pixels, torch.tensor(labels)
 

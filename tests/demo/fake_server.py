@@ -117,7 +117,7 @@ class FakeServer:
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         serving = asyncio.create_task(server.serve())
         try:
-            while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            while not server.started:
                 await asyncio.sleep(0.01)
             self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
             yield self

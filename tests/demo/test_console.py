@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from io import StringIO
 
 import pytest
@@ -31,6 +32,14 @@ def test_lines_are_spared_within_the_interval() -> None:
     assert len(text.getvalue().splitlines()) == 2
 
 
+def test_work_that_says_nothing_is_said_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = StringIO()
+    monkeypatch.setattr(shown, "HEARTBEAT_S", 0.02)
+    with reporter_for(Console(file=text, force_terminal=False)) as reporter, reporter.step("exporting"):
+        time.sleep(0.2)
+    assert "exporting: 0 s so far" in text.getvalue()
+
+
 def test_on_a_terminal_comes_a_bar() -> None:
     text = StringIO()
     with reporter_for(Console(file=text, force_terminal=True, width=120)) as reporter:
@@ -55,7 +64,7 @@ def test_a_failed_step_does_not_say_that_it_is_done() -> None:
         (120, 480, 3.0, "120 of 480 frames, 40/s, 9 s left"),
         (4, None, 8.0, "4 frames, 0.5/s"),
         (480, 480, 12.0, "480 of 480 frames, 40/s"),
-        (0, 480, 1.0, ""),
+        (0, 480, 1.0, "0 of 480 frames"),
     ],
 )
 def test_rate_and_time_left(done: float, total: float | None, elapsed: float, expected: str) -> None:

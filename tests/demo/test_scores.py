@@ -102,14 +102,16 @@ def test_identity_may_be_anything_within_a_camera_but_track_ids_of_cameras_never
     assert figures.across.idf1 == pytest.approx(1)
 
 
-def test_unnamed_track_is_nobody_elses() -> None:
+def test_unnamed_boxes_are_misses_across_cameras_and_count_for_their_own_camera() -> None:
     truth = table((LEFT, [1] * FRAMES))
     found = table((LEFT, [1] * FRAMES))
-    unnamed = np.full(len(found), UNNAMED)
-    figures = score_site({"a": case(truth, found, unnamed), "b": case(truth, found, unnamed)})
-    assert figures.across.idf1 == pytest.approx(0.5)
-    assert figures.across.found_ids == 2
-    assert figures.cameras["a"].identities.idf1 == pytest.approx(1)
+    late = np.where(np.arange(len(found)) < 5, UNNAMED, 0)
+    figures = score_site({"a": case(truth, found, late), "b": case(truth, found, np.zeros(len(found), np.int64))})
+    assert figures.across.idf1 == pytest.approx(2 * 15 / (20 + 15))
+    assert figures.across.precision == 1
+    assert figures.people.identities == 1
+    assert figures.cameras["a"].tracks.idf1 == 1
+    assert figures.cameras["a"].identities.idf1 == pytest.approx(2 * 5 / (10 + 5))
 
 
 def test_hidden_people_are_neither_missed_nor_false() -> None:

@@ -11,6 +11,9 @@ from export.detector import BatchedFasterRCNN, export_detector
 from export.onnx_file import ModelSource
 from tests.export.conftest import HEIGHT, WIDTH, open_session
 
+pytestmark = pytest.mark.timeout(400)
+"""Tracing the network takes a while on a busy machine."""
+
 
 def torchvision_people(model: FasterRCNN, pictures: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     images = [torch.from_numpy(picture).permute(2, 0, 1).float() / 255.0 for picture in pictures]
@@ -52,15 +55,19 @@ def test_pictures_have_people_and_rows_are_sorted_and_padded(detector_onnx: Path
 
 
 def test_more_people_than_rows_keeps_the_best(detector: FasterRCNN, pictures: np.ndarray) -> None:
-    expected = torchvision_people(detector, pictures[:1])[0]
+    everyone = torchvision_people(detector, pictures)
+    fullest = max(range(len(everyone)), key=lambda row: len(everyone[row][1]))
+    expected = everyone[fullest][1]
+    assert len(expected) > 3
     graph = BatchedFasterRCNN(detector, HEIGHT, WIDTH)
     graph.heads.detections_per_img = 3
     try:
-        boxes, scores = graph(torch.from_numpy(pictures[:1]))
+        with torch.inference_mode():
+            boxes, scores = graph(torch.from_numpy(pictures[fullest : fullest + 1]))
     finally:
         graph.heads.detections_per_img = 64
     assert boxes.shape == (1, 3, 4)
-    np.testing.assert_allclose(scores[0].numpy(), expected[1][:3], atol=1e-4)
+    np.testing.assert_allclose(scores[0].numpy(), expected[:3], atol=1e-4)
 
 
 def test_after_the_mask_no_shape_depends_on_the_picture(detector_onnx: Path) -> None:

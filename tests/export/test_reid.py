@@ -9,6 +9,9 @@ from export.reid import CropEmbedder
 from export.weights import load_weights
 from tests.export.conftest import MODELS, open_session
 
+pytestmark = pytest.mark.timeout(400)
+"""Tracing the network takes a while on a busy machine."""
+
 
 @pytest.mark.parametrize("count", [1, 5])
 def test_onnx_embeds_as_torch_does(reid_onnx: Path, count: int) -> None:

@@ -1,0 +1,308 @@
+"""A task from its row to its last message, on real PostgreSQL and Valkey; inference is faked, videos lie in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.events import EventLog
+from orchestrator.history.pool import transaction
+from orchestrator.homography import load_homographies
+from orchestrator.media import FolderVideoSource, VideoCache
+from orchestrator.metrics import Metrics
+from orchestrator.services import Services
+from orchestrator.settings import Settings
+from orchestrator.site import load_site
+from orchestrator.tasks import Task, TaskStatus
+from orchestrator.worker import process
+from tests.orchestrator.fakes import fake_inference
+from tests.orchestrator.videos import cut, write_video
+
+pytestmark = pytest.mark.servers
+
+FRAMES = 24
+DELAY_S = 0.004
+
+Message = dict[str, Any]
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """Two cameras with two sub-videos each."""
+    for camera in ("c1", "c2"):
+        for number in (1, 2):
+            path = tmp_path / "videos" / camera / f"sub_video_{number:02d}.mp4"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_video(path, FRAMES)
+    return tmp_path / "videos"
+
+
+@pytest.fixture
+async def services(
+    tmp_path: Path, videos: Path, database_settings: Settings, redis_url: str, pool: Any, store: Any
+) -> AsyncIterator[Services]:
+    site_file = tmp_path / "site.yaml"
+    site_file.write_text(
+        "environments:\n  yard:\n    recorded_from: 2026-01-05T09:00:00Z\n    cameras:\n"
+        "      c1: {prefix: c1}\n      c2: {prefix: c2}\n"
+    )
+    site = load_site(site_file)
+    settings = database_settings.model_copy(
+        update={
+            "site_file": site_file,
+            "cache_dir": tmp_path / "cache",
+            "redis_url": type(database_settings.redis_url)(redis_url),
+        }
+    )
+    source = FolderVideoSource(videos)
+    async with EventLog.open(settings) as events:
+        yield Services(
+            settings=settings,
+            site=site,
+            homographies={name: load_homographies(each) for name, each in site.environments.items()},
+            pool=pool,
+            store=store,
+            events=events,
+            source=source,
+            cache=VideoCache(settings, source),
+            inference=fake_inference(2, delay_s=DELAY_S),
+            metrics=Metrics(),
+        )
+
+
+async def new_task(services: Services, **options: Any) -> Task:
+    return await services.store.create("yard", max_active=8, **options)
+
+
+async def said(services: Services, task: Task) -> list[Message]:
+    return [json.loads(message.body) for message in await services.events.read(task.id, 0, 0, 10_000)]
+
+
+def of_type(messages: list[Message], kind: str) -> list[Mapping[str, Any]]:
+    return [message["payload"] for message in messages if message["type"] == kind]
+
+
+def frames_of(messages: list[Message]) -> list[int]:
+    return [update["global_frame_index"] for update in of_type(messages, "tracking_update")]
+
+
+async def rows_of(services: Services, task: Task) -> list[tuple[Any, ...]]:
+    async with transaction(services.pool, "read rows") as connection:
+        cursor = await connection.execute(
+            "SELECT camera_id, global_frame_index, track_id, time, media_time_s, x1, y1, x2, y2 FROM detections "
+            "WHERE task_id = %s ORDER BY camera_id, global_frame_index, track_id",
+            (task.id,),
+        )
+        return await cursor.fetchall()
+
+
+@asynccontextmanager
+async def running(services: Services, task: Task) -> AsyncIterator[asyncio.Task[None]]:
+    """The task under way on a worker."""
+    run = asyncio.create_task(process(services, task.id))
+    try:
+        yield run
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+
+
+async def until(condition: Callable[[list[Message]], bool], services: Services, task: Task) -> list[Message]:
+    async with asyncio.timeout(20):
+        while not condition(messages := await said(services, task)):
+            await asyncio.sleep(0.01)
+    return messages
+
+
+async def test_every_tick_is_told_once_and_in_order_and_stored(services: Services) -> None:
+    task = await new_task(services)
+    await process(services, task.id)
+    messages = await said(services, task)
+    assert [message["seq"] for message in messages] == list(range(1, len(messages) + 1))
+    assert frames_of(messages) == list(range(2 * FRAMES))
+    states = [update["status"] for update in of_type(messages, "status_update")]
+    assert [state for state, after in zip(states, [*states[1:], ""], strict=True) if state != after] == [
+        *("INITIALIZING", "DOWNLOADING", "PROCESSING", "DOWNLOADING", "PROCESSING", "COMPLETED")
+    ]
+    assert messages[-1]["type"] == "status_update"
+    assert messages[-1]["payload"]["progress"] == 1
+    assert messages[-1]["payload"]["processed_frames"] == 4 * FRAMES
+    assert [b["sub_video_batch_index"] for b in of_type(messages, "batch_processing_complete")] == [0, 1]
+    assert len(await rows_of(services, task)) == 4 * FRAMES
+
+
+async def test_a_batch_is_announced_before_its_ticks_and_completed_after_them(services: Services) -> None:
+    task = await new_task(services)
+    await process(services, task.id)
+    messages = await said(services, task)
+    order = [
+        (
+            message["type"],
+            message["payload"].get("sub_video_batch_index", message["payload"].get("sub_video_batch_index_of_frame")),
+        )
+        for message in messages
+        if message["type"] in {"media_available", "tracking_update", "batch_processing_complete"}
+    ]
+    expected = []
+    for batch in (0, 1):
+        expected += [
+            ("media_available", batch),
+            *[("tracking_update", batch)] * FRAMES,
+            ("batch_processing_complete", batch),
+        ]
+    assert order == expected
+    second = of_type(messages, "media_available")[1]["media_urls"][0]
+    assert (second["start_global_frame_index"], second["num_frames_in_sub_video"], second["fps"]) == (
+        FRAMES,
+        FRAMES,
+        12,
+    )
+    assert second["url"].endswith(f"/tasks/{task.id}/environments/yard/cameras/c1/sub_videos/sub_video_02.mp4")
+
+
+async def test_the_box_is_on_the_bright_patch(services: Services) -> None:
+    task = await new_task(services, end_batch=1)
+    await process(services, task.id)
+    tracks = of_type(await said(services, task), "tracking_update")[-1]["cameras"]["c1"]["tracks"]
+    assert [track["track_id"] for track in tracks] == [1]
+    assert tracks[0]["bbox_xyxy"] == pytest.approx([0, 0, 80, 48], abs=3)
+    assert tracks[0]["class_id"] == 1
+    assert tracks[0]["map_coords"] is None
+
+
+async def test_a_camera_that_ends_early_goes_on_with_nulls(services: Services, videos: Path) -> None:
+    write_video(videos / "c2" / "sub_video_01.mp4", FRAMES // 2)
+    task = await new_task(services, end_batch=1)
+    await process(services, task.id)
+    updates = of_type(await said(services, task), "tracking_update")
+    assert len(updates) == FRAMES
+    assert updates[FRAMES // 2 - 1]["cameras"]["c2"]["frame_index_in_sub_video"] == FRAMES // 2 - 1
+    gone = {"image_source": None, "frame_index_in_sub_video": None, "media_time_s": None, "tracks": []}
+    assert all(update["cameras"]["c2"] == gone for update in updates[FRAMES // 2 :])
+
+
+async def test_cameras_of_different_rates_stay_together(services: Services, videos: Path) -> None:
+    write_video(videos / "c2" / "sub_video_01.mp4", FRAMES // 2, fps=6)
+    task = await new_task(services, end_batch=1)
+    await process(services, task.id)
+    for tick, update in enumerate(of_type(await said(services, task), "tracking_update")):
+        assert update["cameras"]["c1"]["media_time_s"] == pytest.approx(tick / 12, abs=1e-6)
+        assert abs(update["cameras"]["c2"]["media_time_s"] - tick / 12) <= 1 / 12 + 1e-6
+
+
+async def test_a_missing_file_is_an_absence_and_said(services: Services, videos: Path) -> None:
+    (videos / "c2" / "sub_video_02.mp4").unlink()
+    task = await new_task(services)
+    await process(services, task.id)
+    messages = await said(services, task)
+    final = messages[-1]["payload"]
+    assert (final["status"], final["details"]["absent"]) == ("COMPLETED", ["c2 has no file for batch 1"])
+    assert [url["camera_id"] for url in of_type(messages, "media_available")[1]["media_urls"]] == ["c1"]
+    assert frames_of(messages) == list(range(2 * FRAMES))
+
+
+async def test_a_broken_file_fails_its_task_alone_and_keeps_what_was_stored(services: Services, videos: Path) -> None:
+    cut(videos / "c2" / "sub_video_02.mp4", 0.6)
+    broken, whole = await new_task(services), await new_task(services, cameras=["c1"])
+    await process(services, broken.id)
+    await process(services, whole.id)
+    final = (await said(services, broken))[-1]["payload"]
+    assert final["status"] == "FAILED"
+    assert "sub_video_02" in final["details"]["error"]
+    assert "truncated" in final["details"]["error"]
+    assert len(await rows_of(services, broken)) == 2 * FRAMES
+    assert (await services.store.get(whole.id)).status is TaskStatus.COMPLETED
+
+
+async def test_an_empty_prefix_fails_with_its_name(services: Services, videos: Path) -> None:
+    for path in videos.rglob("*.mp4"):
+        path.unlink()
+    task = await new_task(services)
+    await process(services, task.id)
+    error = (await said(services, task))[-1]["payload"]["details"]["error"]
+    assert "yard" in error
+    assert "c1/" in error
+
+
+async def test_cancel_ends_within_one_tick_and_the_final_state_is_the_last_word(services: Services) -> None:
+    task = await new_task(services)
+    async with running(services, task) as run:
+        await until(lambda messages: len(frames_of(messages)) >= 3, services, task)
+        await services.store.cancel(task.id)
+        told = len(frames_of(await said(services, task)))
+        await services.events.ring(task.id)
+        await asyncio.wait_for(run, 5)
+    messages = await said(services, task)
+    assert messages[-1]["payload"]["status"] == "CANCELLED"
+    assert len(frames_of(messages)) < 2 * FRAMES
+    assert len(frames_of(messages)) <= told + 3  # what the ring takes to arrive
+
+
+async def test_a_paused_task_is_silent_until_it_is_resumed(services: Services) -> None:
+    task = await new_task(services)
+    async with running(services, task) as run:
+        await until(lambda messages: len(frames_of(messages)) >= 3, services, task)
+        await services.store.pause(task.id)
+        await services.events.ring(task.id)
+        await asyncio.sleep(0.3)
+        held = frames_of(await said(services, task))
+        await asyncio.sleep(0.5)
+        assert frames_of(await said(services, task)) == held
+        assert not run.done()
+        await services.store.resume(task.id)
+        await services.events.ring(task.id)
+        await asyncio.wait_for(run, 30)
+    assert frames_of(await said(services, task)) == list(range(2 * FRAMES))
+
+
+@pytest.mark.parametrize("killed_after", [5, FRAMES + 5])
+async def test_a_killed_run_is_taken_up_and_leaves_what_an_unbroken_one_leaves(
+    services: Services, killed_after: int
+) -> None:
+    unbroken, killed = await new_task(services), await new_task(services)
+    await process(services, unbroken.id)
+    async with running(services, killed):
+        await until(lambda messages: len(frames_of(messages)) >= killed_after, services, killed)
+    await process(services, killed.id)
+    messages = await said(services, killed)
+    assert frames_of(messages) == list(range(2 * FRAMES))
+    assert len(of_type(messages, "media_available")) == len(of_type(messages, "batch_processing_complete")) == 2
+    assert await rows_of(services, killed) == await rows_of(services, unbroken)
+
+
+async def test_what_is_in_flight_is_bounded(services: Services) -> None:
+    inference = fake_inference(2, slots=16, delay_s=0.02)
+    bounded = replace(
+        services, inference=inference, settings=services.settings.model_copy(update={"ticks_in_flight": 3})
+    )
+    task = await new_task(services, end_batch=1)
+    await process(bounded, task.id)
+    assert 2 <= inference.detector.most_taken <= 3  # type: ignore[attr-defined]
+    assert inference.detector.taken == 0  # type: ignore[attr-defined]
+
+
+async def test_a_finished_task_is_not_run_again(services: Services) -> None:
+    task = await new_task(services, end_batch=1)
+    await process(services, task.id)
+    frames = frames_of(await said(services, task))
+    await process(services, task.id)
+    assert frames_of(await said(services, task)) == frames
+    assert (await said(services, task))[-1]["payload"]["status"] == "COMPLETED"
+
+
+async def test_leaving_a_run_leaves_nothing_behind(services: Services) -> None:
+    task = await new_task(services)
+    before = {each for each in asyncio.all_tasks() if each is not asyncio.current_task()}
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(running(services, task))
+        await until(lambda messages: len(frames_of(messages)) >= 3, services, task)
+    left = {each for each in asyncio.all_tasks() if each is not asyncio.current_task()} - before
+    assert not left
+    assert services.inference.detector.taken == 0  # type: ignore[attr-defined]
