@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -173,11 +174,12 @@ def _decode_alone(videos: Mapping[str, Sequence[Path]], input_hw: tuple[int, int
     files = [(camera_id, path) for camera_id, paths in videos.items() for path in paths]
     began = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        frames = sum(pool.map(lambda file: _decode(*file, input_hw), files))
+        frames = sum(pool.map(partial(_decode, input_hw), files))
     return frames / (time.monotonic() - began)
 
 
-def _decode(camera_id: str, path: Path, input_hw: tuple[int, int]) -> int:
+def _decode(input_hw: tuple[int, int], file: tuple[str, Path]) -> int:
+    camera_id, path = file
     found = probe(path)
     chosen = frames_of_ticks(found, found.fps)
     reader = FrameReader(path, camera_id, found, chosen)

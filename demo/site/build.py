@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import itertools
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
@@ -32,6 +34,8 @@ Progress = Callable[[int, int], None]
 
 _TEXEL = 0.025
 """Metres between samples of the ground."""
+_PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal that a process gets when its parent ends."""
 _RECORDED_FROM = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -256,6 +260,8 @@ _worker: list[tuple[_Studio, Synchronized[int]]] = []
 
 
 def _start_worker(recipe: _Recipe, done: Synchronized[int]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent ends the pool
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     cv2.setNumThreads(1)
     _worker.append((_Studio(recipe), done))
 

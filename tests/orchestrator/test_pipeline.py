@@ -1,4 +1,4 @@
-"""A task from its row to its last message, on real PostgreSQL and Valkey; inference is faked, videos lie in a folder."""
+"""A task from its row to its last message on real PostgreSQL and Valkey; inference is faked, videos lie in a folder."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -144,7 +145,8 @@ async def test_a_trajectory_is_what_was_told(whole: Whole) -> None:
     assert answer.status_code == 200, answer.text
     points = answer.json()["points"]
     assert len(points) >= people.count(person)
-    assert [point["time"] for point in points] == sorted(point["time"] for point in points)
+    times = [datetime.fromisoformat(point["time"]) for point in points]
+    assert times == sorted(times)
     assert {point["camera_id"] for point in points} <= {"c01", "c02"}
 
 
