@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks import processor
 from demo.client import SpotOnClient
 from demo.console import Reporter
-from demo.model_repository import prepare_models
+from demo.model_repository import SETTINGS, prepare_models
 from demo.run import DemoOptions, describe, render_site, scene_of
 from demo.servers.stack import Stack
 from demo.upload import match_videos, upload
@@ -79,7 +79,7 @@ async def run(state: Path, profile: str, out: Path | None, reporter: Reporter) -
     models = state / "model_repository"
     files = await render_site(scene, files.root, reporter)
     await prepare_models(models)
-    async with Stack(state, files.site_file, models, on_event=reporter.say) as stack:
+    async with Stack(state, files.site_file, models, settings=SETTINGS, on_event=reporter.say) as stack:
         await stack.start_backends()
         cameras = list(load_site(files.site_file).environment(scene.name).cameras.values())
         matched = match_videos(cameras, files.videos)

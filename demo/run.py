@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from demo.client import SpotOnClient, TaskProgress
 from demo.console import Reporter, Step
-from demo.model_repository import prepare_models
+from demo.model_repository import SETTINGS, prepare_models
 from demo.recording import Recording
 from demo.report import render
 from demo.results import write_pictures, write_report
@@ -71,7 +71,7 @@ async def demo(options: DemoOptions, reporter: Reporter, *, task: bool = True) -
     """
     scene, files = scene_of(options)
     models, folder = options.state / "model_repository", options.state / "demo"
-    async with Stack(options.state, files.site_file, models, on_event=reporter.say) as stack:
+    async with Stack(options.state, files.site_file, models, settings=SETTINGS, on_event=reporter.say) as stack:
         await _together(
             _export_and_start_triton(stack, models, reporter),
             _render_and_upload(stack, scene, files, reporter),
@@ -96,7 +96,8 @@ async def run(options: RunOptions, reporter: Reporter) -> None:
     folder = options.state / "run"
     own = options.model_repository
     models = own or options.state / "model_repository"
-    async with Stack(options.state, options.site_file, models, on_event=reporter.say) as stack:
+    settings = {} if own else SETTINGS
+    async with Stack(options.state, options.site_file, models, settings=settings, on_event=reporter.say) as stack:
         await _together(
             stack.start_triton() if own else _export_and_start_triton(stack, models, reporter),
             _start_stores_and_upload(stack, environment, files, reporter),

@@ -95,14 +95,26 @@ def paste_people(sample: Sample, cut_outs: Sequence[CutOut], count: int, rng: np
     boxes = list(sample.boxes)
     for _ in range(count):
         cut, box = _random_cut(cut_outs[int(rng.integers(len(cut_outs)))], (height, width), rng)
+        if _lies_on_somebody_larger(box, boxes):
+            continue
         mask = _blend(canvas, cut, box)
         owners = [owner & ~mask for owner in owners]
         owners.append(mask)
         boxes.append(np.array(box, np.float32))
     truth = np.asarray(boxes, np.float32).reshape(-1, 4)
-    shape = np.concatenate([np.ones(len(sample.boxes)), np.full(count, 0.6)])
+    shape = np.concatenate([np.ones(len(sample.boxes)), np.full(len(boxes) - len(sample.boxes), 0.6)])
     seen = np.asarray([owner.sum() for owner in owners]) / np.maximum(areas(truth) * shape, 1.0)
     return Sample(canvas, clip_truth(truth[seen >= LEAST_VISIBLE], (height, width)))
+
+
+def _lies_on_somebody_larger(box: tuple[float, float, float, float], others: Sequence[Float32]) -> bool:
+    """True where half of the box lies on a person twice as tall: many such pictures teach boxes around limbs."""
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    for other in others:
+        shared = np.clip(np.minimum(box[2:], other[2:]) - np.maximum(box[:2], other[:2]), 0, None).prod()
+        if shared > area / 2 and other[3] - other[1] > 2 * (box[3] - box[1]):
+            return True
+    return False
 
 
 def _cover(photo: Photo, size_hw: tuple[int, int], rng: np.random.Generator) -> UInt8:

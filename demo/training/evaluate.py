@@ -21,7 +21,14 @@ from torch import nn
 from demo.site.samples import detection_samples, reid_samples
 from demo.training.compose import LEAST_VISIBLE
 from demo.training.crops import network_crop
-from demo.training.metrics import Scored, average_precision, mean_average_precision, precision_recall, rank_one
+from demo.training.metrics import (
+    Scored,
+    average_precision,
+    mean_average_precision,
+    neutral_similarity,
+    precision_recall,
+    rank_one,
+)
 from demo.training.photos import load_photos
 from export.architectures import build_detector, build_embedder
 from export.detector import BatchedFasterRCNN
@@ -56,6 +63,8 @@ class ReidFigures:
     people: int
     rank_1: float
     mean_average_precision: float
+    neutral_similarity: float
+    """Cosine at which a pair is as likely of one person as of two."""
 
 
 def evaluate(detector: Path, reid: Path, data: Path) -> dict[str, dict[str, float]]:
@@ -96,9 +105,10 @@ def evaluate_reid(weights: Path, places: int = 4, people: int = 24) -> ReidFigur
         first = cameras == 0
         asked = ~first & np.isin(ids, ids[first])
         search = (embeddings[asked], ids[asked], embeddings[first], ids[first])
-        figures.append((rank_one(*search), mean_average_precision(*search)))
-    rank_1, precision = np.mean(figures, axis=0)
-    return ReidFigures(people * places, float(rank_1), float(precision))
+        neutral = neutral_similarity(embeddings, ids, cameras)
+        figures.append((rank_one(*search), mean_average_precision(*search), neutral))
+    rank_1, precision, neutral = np.mean(figures, axis=0)
+    return ReidFigures(people * places, float(rank_1), float(precision), float(neutral))
 
 
 def detect(graph: nn.Module, rgb: UInt8) -> tuple[Float32, Float32]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from boxmot.structures import Boxes
 from boxmot.structures import Detections as BoxMotDetections
+from boxmot.trackers.common.association.matching import embedding_distance
 from boxmot.trackers.factory import create_tracker as create_engine
 from boxmot.trackers.specs import TrackerSpec
 from boxmot.utils import logger as boxmot_logger
@@ -109,7 +110,27 @@ def _create(settings: Settings, camera_id: str, *, with_embeddings: bool) -> Any
         raise SettingsError(f"SPOTON_TRACKER: camera {camera_id}: {error}") from error
     if engine.requirements.frame or engine.requirements.masks:
         raise SettingsError(f"SPOTON_TRACKER: {settings.tracker} needs pixels, which association does not see")
+    if settings.tracker == "botsort" and with_embeddings:
+        _heed_looks(engine)
     return engine
+
+
+def _heed_looks(engine: Any) -> None:
+    """Lets looks speak against a match too: in BotSort they can only speak for one, so that people who cross swap ids.
+
+    To the published cost (1 - IoU, or the cosine distance where that is less) comes the cosine distance by which two
+    looks differ more than one person's do.
+    """
+    published = engine._first_association_cost
+
+    def cost(tracks: list[Any], detections: list[Any]) -> Float32:
+        overlap: Float32 = published(tracks, detections)
+        if not overlap.size:
+            return overlap
+        excess = embedding_distance(tracks, detections) - engine.appearance_thresh
+        return np.asarray(overlap + np.clip(excess, 0, None), np.float32)
+
+    engine._first_association_cost = cost
 
 
 def _botsort_options(settings: Settings, with_embeddings: bool) -> dict[str, bool | int | float]:

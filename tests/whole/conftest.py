@@ -15,7 +15,7 @@ import pytest_asyncio
 import yaml
 
 from demo.client import SpotOnClient
-from demo.model_repository import prepare_models
+from demo.model_repository import SETTINGS, prepare_models
 from demo.servers.ports import free_ports
 from demo.servers.stack import Stack
 from demo.site.build import SiteFiles, build_site
@@ -54,7 +54,8 @@ async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Whole
         videos["corridor/sub_video_01.mp4"] = CORRIDOR
     environments["corridor"] = {"cameras": {"hall": {"prefix": "corridor"}}}
     site_file = _write_site(folder / "site.yaml", site, environments)
-    async with Stack(folder / "state", site_file, models, api_port=free_ports(1)[0], durable=False) as stack:
+    options = {"settings": SETTINGS, "api_port": free_ports(1)[0], "durable": False}
+    async with Stack(folder / "state", site_file, models, **options) as stack:
         await stack.start_backends()
         await upload(stack.bucket, [], videos)
         await stack.start_spoton()

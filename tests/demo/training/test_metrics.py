@@ -7,6 +7,7 @@ from demo.training.metrics import (
     box_iou,
     match,
     mean_average_precision,
+    neutral_similarity,
     precision_recall,
     rank_one,
 )
@@ -62,3 +63,10 @@ def test_search_figures_by_hand() -> None:
     ids, asked = np.array([1, 2, 3]), np.array([1, 2])
     assert rank_one(queries, asked, gallery, ids) == 0.5
     assert mean_average_precision(queries, asked, gallery, ids) == pytest.approx(0.75)
+
+
+def test_the_neutral_similarity_parts_same_from_different() -> None:
+    angles = np.deg2rad([0, 20, 90, 110])  # one person at 0 and 20 degrees, another at 90 and 110
+    embeddings = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    people, cameras = np.array([1, 1, 2, 2]), np.array([0, 1, 0, 1])
+    assert np.cos(np.deg2rad(70)) < neutral_similarity(embeddings, people, cameras) <= np.cos(np.deg2rad(20))

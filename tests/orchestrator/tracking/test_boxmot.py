@@ -161,3 +161,15 @@ def test_an_unknown_tracker_and_one_that_needs_pixels_are_refused():
 def test_naming_the_factory_does_not_load_pytorch():
     code = "import sys, orchestrator.tracking.factory; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def test_people_who_cross_keep_their_ids_by_their_looks() -> None:
+    """Two people who overlap change places between two ticks: overlap alone would swap their ids."""
+    tracker = create_tracker(settings(reid_similarity=0.5), "c1", RATE)
+    left, right = [100.0, 100, 150, 250], [112.0, 100, 162, 250]
+    looks, scores = np.eye(2, 8, dtype=np.float32), np.array([0.9, 0.8], np.float32)
+    for tick in range(10):
+        found = tracker.update(tick, SIZE, Detections(np.array([left, right], np.float32), scores), looks)
+    before = dict(zip(found.detection_rows.tolist(), found.track_ids.tolist(), strict=True))
+    found = tracker.update(10, SIZE, Detections(np.array([right, left], np.float32), scores), looks)
+    assert dict(zip(found.detection_rows.tolist(), found.track_ids.tolist(), strict=True)) == before
