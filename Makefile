@@ -2,7 +2,7 @@
 #   make demo                                  the whole way on a simulated site
 #   make run SITE=my_site.yaml VIDEOS=folder   the same stack on your own recordings
 #   make test [TESTS=tests/api]                linters, types and tests
-#   make bench · make lint · make clean
+#   make bench · make lint · make lock · make clean
 # Another Python: make demo PYTHON=python3.12
 
 SUITABLE = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
@@ -17,7 +17,7 @@ RUN = ENV=$$($(INSTALL) app) && exec "$$ENV/bin/python"
 TYPED = $(wildcard api benchmarks demo deploy export orchestrator)
 TESTS = tests
 
-.PHONY: demo run test lint bench clean environments
+.PHONY: demo run test lint bench lock clean environments
 
 demo: environments
 	@$(RUN) -m demo
@@ -36,6 +36,14 @@ lint: environments
 
 bench: environments
 	@$(RUN) -m benchmarks
+
+# The locks anew from pyproject.toml and triton.in; they pin name, version and hash, and name no host.
+LOCK = pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
+	--no-emit-find-links
+
+lock:
+	@UV=$$($(INSTALL) uv) && "$$UV" $(LOCK) --extra demo --extra dev pyproject.toml -o deploy/locks/app.txt && \
+		"$$UV" $(LOCK) deploy/locks/triton.in -o deploy/locks/triton.txt
 
 clean:
 	@test ! -e .spoton/lock || flock --nonblock .spoton/lock true || { echo '.spoton is in use: stop that run first' >&2; exit 1; }

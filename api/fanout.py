@@ -159,9 +159,10 @@ class Fanout:
         while True:
             try:
                 messages = await self._next(task_id, feed.position)
-            except SpotOnError as error:
+            except Exception as error:
                 if not failing:
-                    logger.warning("feed of task %s waits: %s", task_id, error)
+                    known = isinstance(error, SpotOnError)
+                    logger.warning("feed of task %s waits: %s", task_id, error, exc_info=not known)
                 failing = True
                 await asyncio.sleep(RETRY_S)
                 continue

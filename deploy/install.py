@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -116,8 +117,15 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Installs the environments named on the command line (all by default) and prints their paths."""
+    """Installs the environments named on the command line (all by default) and prints their paths.
+
+    ``uv`` names the installer itself, with which ``make lock`` writes the locks anew.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # takes a running installer along
     names = sys.argv[1:] or list(NAMES)
+    if names == ["uv"]:
+        print(_uv())
+        return 0
     unknown = [name for name in names if name not in NAMES]
     if unknown:
         _say(f"unknown environment {unknown[0]!r}: choose from {', '.join(NAMES)}")

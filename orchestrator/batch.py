@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from orchestrator.decode import FrameReader, VideoProbe, frames_of_ticks, probe
-from orchestrator.media import Batch
+from orchestrator.errors import VideoError
+from orchestrator.media import SubVideo
 from orchestrator.metrics import StageClock
 from orchestrator.values import Frame, Int64, UInt8
 
@@ -21,25 +22,24 @@ from orchestrator.values import Frame, Int64, UInt8
 class CameraFile:
     """The sub-video of one camera in one batch, on disk and probed."""
 
-    camera_id: str
-    filename: str
+    sub_video: SubVideo
     path: Path
     probe: VideoProbe
 
+    @property
+    def camera_id(self) -> str:
+        """Whose file."""
+        return self.sub_video.camera_id
 
-async def probe_files(batch: Batch, paths: Mapping[str, Path], pool: ThreadPoolExecutor) -> tuple[CameraFile, ...]:
-    """Probes the files of one batch side by side, in camera order.
+
+async def probe_file(sub_video: SubVideo, path: Path, pool: ThreadPoolExecutor) -> CameraFile:
+    """Probes one file in a thread of ``pool``.
 
     Raises:
-        VideoError: a file cannot be read; names it.
+        VideoError: it cannot be read; named as the object store has it.
     """
-    loop = asyncio.get_running_loop()
-    present = [sub_video for sub_video in batch.sub_videos.values() if sub_video is not None]
-    probes = await asyncio.gather(*(loop.run_in_executor(pool, probe, paths[item.camera_id]) for item in present))
-    return tuple(
-        CameraFile(item.camera_id, item.filename, paths[item.camera_id], found)
-        for item, found in zip(present, probes, strict=True)
-    )
+    with _named(sub_video):
+        return CameraFile(sub_video, path, await asyncio.get_running_loop().run_in_executor(pool, probe, path))
 
 
 class BatchReader:
@@ -56,7 +56,8 @@ class BatchReader:
 
     def __enter__(self) -> Self:
         for file, frames in zip(self._files, self._frames, strict=True):
-            reader = FrameReader(file.path, file.camera_id, file.probe, frames)
+            with _named(file.sub_video):
+                reader = FrameReader(file.path, file.camera_id, file.probe, frames)
             self._stack.callback(reader.close)
             self._readers.append(reader)
         return self
@@ -86,12 +87,9 @@ class BatchReader:
             VideoError: a file breaks at this tick; names file and frame.
         """
         loop = asyncio.get_running_loop()
-        live = [reader for reader, frames in zip(self._readers, self._frames, strict=True) if tick < len(frames)]
+        live = [camera for camera, frames in enumerate(self._frames) if tick < len(frames)]
         reads = asyncio.gather(
-            *(
-                loop.run_in_executor(self._pool, self._read, reader, tick, images[row])
-                for row, reader in enumerate(live)
-            ),
+            *(loop.run_in_executor(self._pool, self._read, cam, tick, images[row]) for row, cam in enumerate(live)),
             return_exceptions=True,
         )
         try:
@@ -101,9 +99,18 @@ class BatchReader:
             raise
         return [_frame(outcome) for outcome in outcomes]
 
-    def _read(self, reader: FrameReader, tick: int, image: UInt8) -> Frame:
-        with self._clock.measure("decode"):
-            return reader.read(tick, image)
+    def _read(self, camera: int, tick: int, image: UInt8) -> Frame:
+        with self._clock.measure("decode"), _named(self._files[camera].sub_video):
+            return self._readers[camera].read(tick, image)
+
+
+@contextmanager
+def _named(sub_video: SubVideo) -> Iterator[None]:
+    """Names the user's file in errors rather than its copy in the cache."""
+    try:
+        yield
+    except VideoError as error:
+        raise VideoError(f"{sub_video.key} (camera {sub_video.camera_id})", error.problem) from error
 
 
 def _frame(outcome: Frame | BaseException) -> Frame:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orchestrator.errors import SpotOnError, TaskCancelledError
+from orchestrator.errors import TaskCancelledError
 from orchestrator.events import EventLog
 from orchestrator.tasks import TaskStatus, TaskStore
 
@@ -22,7 +22,7 @@ class TaskControl:
         self._open = asyncio.Event()
         self._open.set()
         self._cancelled = False
-        self._failure: SpotOnError | None = None
+        self._failure: Exception | None = None
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -54,7 +54,7 @@ class TaskControl:
                 while not self._cancelled:
                     self._apply((await self._store.get(self._task_id)).status)
                     await bell.wait(POLL_S)
-        except SpotOnError as error:
+        except Exception as error:
             self._failure = error
             self._open.set()
 

@@ -71,7 +71,7 @@ def probe(path: Path) -> VideoProbe:
         first, pts = _scan(container, stream)
         _refuse_truncated(path, stream)  # the index of a fragmented file is whole only now
         if first is None or not pts:
-            raise VideoError(f"{path}: its {stream.codec_context.name} stream has no frame that can be decoded")
+            raise VideoError(path, f"its {stream.codec_context.name} stream has no frame that can be decoded")
         times = _seconds(pts, stream)
         turned = abs(first.rotation) == 90
         return VideoProbe(
@@ -194,7 +194,7 @@ class FrameReader:
 
     def _broken(self, index: int, why: str) -> VideoError:
         total = len(self._video.frame_times_s)
-        return VideoError(f"{self._path}: frame {index} of {total} (camera {self._camera_id}) cannot be decoded: {why}")
+        return VideoError(self._path, f"frame {index} of {total} (camera {self._camera_id}) cannot be decoded: {why}")
 
 
 @contextmanager
@@ -207,13 +207,13 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _unreadable(path: Path, otherwise: str) -> VideoError:
     cut = truncation_of(path) if path.is_file() else None
-    return VideoError(f"{path}: {otherwise if cut is None else f'truncated: {cut}'}")
+    return VideoError(path, otherwise if cut is None else f"truncated: {cut}")
 
 
 def _refuse_truncated(path: Path, stream: VideoStream) -> None:
     cut = truncation_of(path, stream)
     if cut is not None:
-        raise VideoError(f"{path}: truncated: {cut}")
+        raise VideoError(path, f"truncated: {cut}")
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -221,7 +221,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
         raise _unreadable(path, "has no video stream")
     stream = container.streams.video[0]
     if stream.codec_context is None:
-        raise VideoError(f"{path}: no decoder for its video codec")
+        raise VideoError(path, "no decoder for its video codec")
     stream.codec_context.thread_type = "NONE"
     return stream
 

@@ -23,6 +23,10 @@ class SiteError(SpotOnError):
 class VideoError(SpotOnError):
     """A sub-video cannot be read: not a video, truncated, empty, or of an unknown codec; names the file."""
 
+    def __init__(self, file: object, problem: str) -> None:
+        super().__init__(f"{file}: {problem}")
+        self.problem = problem
+
 
 class StorageError(SpotOnError):
     """The object store cannot be reached or answered with a fault."""

@@ -28,8 +28,8 @@ def media_available(
     urls = (
         MediaUrl(
             camera_id=file.camera_id,
-            sub_video_filename=file.filename,
-            url=f"{base}/{file.camera_id}/sub_videos/{file.filename}",
+            sub_video_filename=file.sub_video.filename,
+            url=f"{base}/{file.camera_id}/sub_videos/{file.sub_video.filename}",
             start_global_frame_index=first_tick,
             num_frames_in_sub_video=reader.ticks_of(file.camera_id),
             fps=rate,

@@ -11,15 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import replace
-from pathlib import Path
 
 from orchestrator import tasks
 from orchestrator.association import Associator, CameraInput, CameraResult
-from orchestrator.batch import BatchReader, CameraFile, probe_files
+from orchestrator.batch import BatchReader, CameraFile, probe_file
 from orchestrator.checkpoint import RunState
 from orchestrator.control import TaskControl
 from orchestrator.decode import processing_rate
@@ -86,25 +85,32 @@ class Pipeline:
     async def _plan(self) -> Sequence[Batch]:
         """The batches still to do; takes up the state of the last checkpoint."""
         task = self._task
-        batches = await plan_batches(
+        listed = await plan_batches(
             self._services.source, self._environment, self._cameras, task.start_batch, task.end_batch
         )
-        checkpoint = await self._writer.load_checkpoint()
-        done = 0
-        if checkpoint is not None:
-            self._state = RunState.from_bytes(checkpoint.state)
-            self._frames_before = self._state.frames
-            done = sum(batch.index < checkpoint.next_batch for batch in batches)
-            logger.info("resuming after %d of %d batches", done, len(batches))
+        batches = [batch for batch in listed if any(batch.sub_videos.values())]
+        next_batch = await self._take_up()
+        done = sum(batch.index < next_batch for batch in batches)
         self._batches = (done, len(batches))
         absent = [
             f"{camera_id} has no file for batch {batch.index}"
-            for batch in batches
+            for batch in listed
             for camera_id, sub_video in batch.sub_videos.items()
             if sub_video is None
         ]
         await self._progress.note(total_sub_video_batches=len(batches), details={"absent": absent} if absent else {})
         return batches[done:]
+
+    async def _take_up(self) -> int:
+        """Restores the last checkpoint and returns the batch to go on with; 0 where there is none."""
+        checkpoint = await self._writer.load_checkpoint()
+        if checkpoint is None:
+            return 0
+        logger.info("resuming with batch %d", checkpoint.next_batch)
+        self._state = RunState.from_bytes(checkpoint.state)
+        self._frames_before = self._state.frames
+        await self._say_complete(checkpoint.next_batch - 1)
+        return checkpoint.next_batch
 
     async def _run_batches(self, batches: Sequence[Batch]) -> None:
         fetch = self._start_fetch(batches[:1])
@@ -112,34 +118,38 @@ class Pipeline:
             for position, batch in enumerate(batches):
                 step = f"fetching sub-video batch {batch.index}"
                 await self._progress.enter(TaskStatus.DOWNLOADING, current_step=step)
-                paths = await fetch
+                files, holds = await fetch
                 fetch = self._start_fetch(batches[position + 1 : position + 2])
-                with bind(batch=batch.index):
-                    await self._run_batch(batch, await probe_files(batch, paths, self._decoders))
+                with holds, bind(batch=batch.index):
+                    await self._run_batch(batch, files)
         finally:
             fetch.cancel()
-            await asyncio.gather(fetch, return_exceptions=True)
+            for fetched in await asyncio.gather(fetch, return_exceptions=True):
+                if not isinstance(fetched, BaseException):
+                    fetched[1].close()
 
-    def _start_fetch(self, batches: Sequence[Batch]) -> asyncio.Task[Mapping[str, Path]]:
+    def _start_fetch(self, batches: Sequence[Batch]) -> asyncio.Task[tuple[Sequence[CameraFile], ExitStack]]:
         found = [item for batch in batches for item in batch.sub_videos.values() if item is not None]
         return asyncio.create_task(self._fetch(found))
 
-    async def _fetch(self, sub_videos: Sequence[SubVideo]) -> Mapping[str, Path]:
-        """The files by camera, in the cache."""
-        cache, environment_id = self._services.cache, self._environment.id
-        with self._clock.wait("fetch"):
-            paths = await asyncio.gather(*(cache.path_of(environment_id, item) for item in sub_videos))
-        return {item.camera_id: path for item, path in zip(sub_videos, paths, strict=True)}
+    async def _fetch(self, sub_videos: Sequence[SubVideo]) -> tuple[Sequence[CameraFile], ExitStack]:
+        """The files of one batch, in the cache and held there until the stack is closed."""
+        with ExitStack() as holds, self._clock.wait("fetch"):
+            files = await asyncio.gather(*(self._fetch_one(sub_video, holds) for sub_video in sub_videos))
+            return files, holds.pop_all()
+
+    async def _fetch_one(self, sub_video: SubVideo, holds: ExitStack) -> CameraFile:
+        cache = self._services.cache
+        path = await cache.path_of(self._environment.id, sub_video)
+        holds.enter_context(cache.hold(path))
+        return await probe_file(sub_video, path, self._decoders)
 
     async def _run_batch(self, batch: Batch, files: Sequence[CameraFile]) -> None:
-        if not files:
-            return
         state = self._state or self._first_state(files)
-        associator = self._associator = self._associator or self._restore(state)
-        with ExitStack() as stack:
-            for file in files:
-                stack.enter_context(self._services.cache.hold(file.path))
-            reader = stack.enter_context(BatchReader(files, state.rate, self._decoders, self._clock))
+        loop = asyncio.get_running_loop()
+        if self._associator is None:
+            self._associator = await loop.run_in_executor(self._cpu, self._restore, state)
+        with BatchReader(files, state.rate, self._decoders, self._clock) as reader:
             announcement = media_available(self._task, batch.index, state.next_tick, state.rate, files, reader)
             await self._services.events.publish(self._task.id, announcement)
             await self._writer.begin_batch(batch.index, state.next_tick, state.rate)
@@ -148,9 +158,9 @@ class Pipeline:
             async with aclosing(self._look_ahead.ticks(reader)) as coming:
                 async for tick in coming:
                     await self._control.gate()
-                    state = self._state = await self._finish_tick(batch, state, associator, tick)
+                    state = self._state = await self._finish_tick(batch, state, self._associator, tick)
                     await self._progress.step(**self._report(step, (tick.index + 1) / reader.ticks))
-        await self._close_batch(batch, state, associator)
+        await self._close_batch(batch, state, self._associator)
 
     def _first_state(self, files: Sequence[CameraFile]) -> RunState:
         target = self._environment.target_fps or self._settings.target_fps
@@ -192,14 +202,18 @@ class Pipeline:
             return associator.update(state.next_tick, inputs), associator.refreshed()
 
     async def _close_batch(self, batch: Batch, state: RunState, associator: Associator) -> None:
-        """Says that the batch is complete once it is stored; a repeat after a crash in between is told only once."""
-        state = self._state = replace(state, association=associator.snapshot())
+        """Says that the batch is complete once it is stored; a resumed run says it again, and the log drops repeats."""
+        association = await asyncio.get_running_loop().run_in_executor(self._cpu, associator.snapshot)
+        state = self._state = replace(state, association=association)
         with self._clock.wait("store"):
             await self._writer.checkpoint(batch.index, state.next_tick, state.to_bytes(), associator.bindings())
-        complete = BatchProcessingComplete(payload=BatchPayload(sub_video_batch_index=batch.index))
-        await self._services.events.publish(self._task.id, complete)
+        await self._say_complete(batch.index)
         self._batches = (self._batches[0] + 1, self._batches[1])
         await self._progress.note(**self._report(f"finished sub-video batch {batch.index}"))
+
+    async def _say_complete(self, batch_index: int) -> None:
+        message = BatchProcessingComplete(payload=BatchPayload(sub_video_batch_index=batch_index))
+        await self._services.events.publish(self._task.id, message)
 
     def _report(self, step: str, of_batch: float = 0.0) -> tasks.Progress:
         """Where the task stands, ``of_batch`` of the current batch done, and where its time went."""

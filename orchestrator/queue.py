@@ -153,6 +153,8 @@ async def _run_job(store: TaskStore, handler: Handler, task_id: str, attempts: i
         return
     try:
         await handler(task_id)
+    except IllegalTransitionError as error:
+        logger.warning("left to another worker: %s", error)
     except Exception as error:
         if _delay_s(error, attempts) is None:
             await _give_up(store, task_id, str(error))

@@ -46,7 +46,8 @@ _STOPS = frozenset({TaskStatus.PAUSED, TaskStatus.FAILED, TaskStatus.CANCELLED})
 LEGAL: Mapping[TaskStatus, frozenset[TaskStatus]] = {
     # INITIALIZING follows any working state when a job comes back after its worker's death.
     TaskStatus.QUEUED: _STOPS | {TaskStatus.INITIALIZING},
-    TaskStatus.INITIALIZING: _STOPS | {TaskStatus.INITIALIZING, TaskStatus.DOWNLOADING},
+    # COMPLETED straight from it: the former worker died after the last checkpoint.
+    TaskStatus.INITIALIZING: _STOPS | {TaskStatus.INITIALIZING, TaskStatus.DOWNLOADING, TaskStatus.COMPLETED},
     TaskStatus.DOWNLOADING: _STOPS | {TaskStatus.INITIALIZING, TaskStatus.PROCESSING},
     TaskStatus.PROCESSING: _STOPS | {TaskStatus.INITIALIZING, TaskStatus.DOWNLOADING, TaskStatus.COMPLETED},
     # COMPLETED: the pause came after the last tick, so nothing was left to hold back.

@@ -27,6 +27,9 @@ from orchestrator.tasks import Task, TaskStatus
 
 logger = logging.getLogger(__name__)
 
+TAKEN_OVER = "TAKEN_OVER"
+"""How an attempt ends whose task another worker has taken; beside the final states, for the metrics alone."""
+
 
 async def run_worker(settings: Settings) -> None:
     """Serves the queue until SIGTERM or SIGINT; a task under way then stops and is taken up again by the next worker.
@@ -90,7 +93,8 @@ async def process(services: Services, task_id: str) -> None:
     """Runs one task to its end and stores how it ended. A broken task never takes the worker down.
 
     Raises:
-        SpotOnError: its end could not be stored; the queue brings the task back.
+        SpotOnError: a passing failure, or its end could not be stored; the queue brings the task back some times, and
+            it goes on from its last checkpoint.
     """
     with bind(task=task_id):
         task = await services.store.get(task_id)
@@ -115,14 +119,23 @@ async def _run(services: Services, task: Task, progress: Progress) -> str:
         return TaskStatus.CANCELLED
     except IllegalTransitionError as error:
         logger.warning("left to another worker: %s", error)
-        return "TAKEN_OVER"
+        return TAKEN_OVER
     except SpotOnError as error:
+        if error.retryable:
+            await _say_interrupted(progress, error)
+            raise
         logger.error("failed: %s", error)  # noqa: TRY400 (the sentence is the whole story)
         return await _fail(progress, error, str(error))
     except Exception as error:
         logger.exception("failed by a defect")
         return await _fail(progress, error, f"internal error: {error}")
     return TaskStatus.COMPLETED
+
+
+async def _say_interrupted(progress: Progress, error: SpotOnError) -> None:
+    logger.warning("interrupted: %s", error)
+    with suppress(SpotOnError):
+        await progress.note(details={"interrupted": str(error)})
 
 
 async def _fail(progress: Progress, error: Exception, sentence: str) -> str:
@@ -132,4 +145,7 @@ async def _fail(progress: Progress, error: Exception, sentence: str) -> str:
     except TaskCancelledError:
         await progress.say_stored()
         return TaskStatus.CANCELLED
+    except IllegalTransitionError as refusal:
+        logger.warning("left to another worker: %s", refusal)
+        return TAKEN_OVER
     return TaskStatus.FAILED

@@ -11,6 +11,7 @@ import pytest
 
 from orchestrator.batch import BatchReader, CameraFile
 from orchestrator.decode import probe
+from orchestrator.media import SubVideo
 from orchestrator.metrics import Metrics, StageClock
 from tests.orchestrator.videos import write_video
 
@@ -27,7 +28,8 @@ def reader(tmp_path: Path, pool: ThreadPoolExecutor) -> Iterator[BatchReader]:
     files = []
     for camera, frames in (("c1", 24), ("c2", 12)):
         path = write_video(tmp_path / f"{camera}.mp4", frames)
-        files.append(CameraFile(camera, path.name, path, probe(path)))
+        sub_video = SubVideo(camera, 1, f"{camera}/sub_video_01.mp4", "sub_video_01.mp4", path.stat().st_size, "")
+        files.append(CameraFile(sub_video, path, probe(path)))
     with BatchReader(files, 12.0, pool, StageClock(Metrics())) as opened:
         yield opened
 

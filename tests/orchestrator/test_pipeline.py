@@ -12,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator.errors import StorageError
 from orchestrator.events import EventLog
 from orchestrator.history.pool import transaction
 from orchestrator.homography import load_homographies
 from orchestrator.media import FolderVideoSource, VideoCache
 from orchestrator.metrics import Metrics
+from orchestrator.pipeline import Pipeline
 from orchestrator.services import Services
 from orchestrator.settings import Settings
 from orchestrator.site import load_site
@@ -306,3 +308,65 @@ async def test_leaving_a_run_leaves_nothing_behind(services: Services) -> None:
     left = {each for each in asyncio.all_tasks() if each is not asyncio.current_task()} - before
     assert not left
     assert services.inference.detector.taken == 0  # type: ignore[attr-defined]
+
+
+async def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also the last ``batch_processing_complete`` is made up for."""
+    task = await new_task(services)
+    say_complete = Pipeline._say_complete
+
+    async def die_at_the_last(pipeline: Pipeline, batch_index: int) -> None:
+        if batch_index == 1:
+            raise asyncio.CancelledError
+        await say_complete(pipeline, batch_index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "_say_complete", die_at_the_last)
+        with pytest.raises(asyncio.CancelledError):
+            await process(services, task.id)
+    await process(services, task.id)
+    messages = await said(services, task)
+    assert messages[-1]["payload"]["status"] == "COMPLETED"
+    assert [b["sub_video_batch_index"] for b in of_type(messages, "batch_processing_complete")] == [0, 1]
+    assert frames_of(messages) == list(range(2 * FRAMES))
+
+
+async def test_a_batch_without_any_file_is_passed_over(services: Services, videos: Path) -> None:
+    for camera in ("c1", "c2"):
+        (videos / camera / "sub_video_02.mp4").rename(videos / camera / "sub_video_04.mp4")
+    task = await new_task(services)
+    await process(services, task.id)
+    final = (messages := await said(services, task))[-1]["payload"]
+    assert (final["status"], final["progress"], final["total_sub_video_batches"]) == ("COMPLETED", 1, 2)
+    assert [b["sub_video_batch_index"] for b in of_type(messages, "batch_processing_complete")] == [0, 3]
+    assert "c1 has no file for batch 2" in final["details"]["absent"]
+
+
+async def test_a_passing_failure_leaves_the_task_to_be_taken_up_again(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await new_task(services)
+
+    async def unreachable(*_: object) -> None:
+        raise StorageError("http://127.0.0.1:1 cannot be reached")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(services.source, "list_sub_videos", unreachable)
+        with pytest.raises(StorageError):
+            await process(services, task.id)
+    interrupted = await services.store.get(task.id)
+    assert not interrupted.is_final
+    assert "cannot be reached" in interrupted.details["interrupted"]
+    await process(services, task.id)
+    assert (await services.store.get(task.id)).status is TaskStatus.COMPLETED
+
+
+async def test_an_attempt_that_was_replaced_does_not_end_the_task(services: Services) -> None:
+    task = await new_task(services)
+    async with running(services, task) as run:
+        await until(lambda messages: len(frames_of(messages)) >= 3, services, task)
+        await services.store.advance(task.id, TaskStatus.INITIALIZING)
+        await asyncio.wait_for(run, 10)
+    assert (await services.store.get(task.id)).status is TaskStatus.INITIALIZING

@@ -132,7 +132,7 @@ async def test_a_passing_failure_is_tried_again_later(
 
 async def test_a_lasting_failure_fails_the_task(store: TaskStore, pool: Pool, database_settings: Settings) -> None:
     async def handler(task_id: str) -> None:
-        raise VideoError("sub_video_01.mp4 is not a video")
+        raise VideoError("sub_video_01.mp4", "not a video")
 
     task = await queued_task(store, database_settings)
     async with working(database_settings, handler):
@@ -143,7 +143,7 @@ async def test_a_lasting_failure_fails_the_task(store: TaskStore, pool: Pool, da
         await until(failed)
     stored = await store.get(task.id)
     assert stored.status is TaskStatus.FAILED
-    assert stored.details["error"] == "sub_video_01.mp4 is not a video"
+    assert stored.details["error"] == "sub_video_01.mp4: not a video"
 
 
 async def test_a_stopped_workers_job_goes_back(store: TaskStore, pool: Pool, database_settings: Settings) -> None:
