@@ -25,7 +25,9 @@ TRAINING = ("train", "evaluate")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns the exit status: 0, 1 after a failure, 128 + signal when a signal ended it."""
+    """Runs one command and returns the exit status: 0, 1 after a failure, 128 + signal when a signal ended it
+    before it served: while it serves, a signal is the normal end.
+    """
     words = sys.argv[1:] if arguments is None else arguments
     if words and words[0] in TRAINING:
         return _train(words)
@@ -38,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         with reporter_for(console) as reporter:
             asyncio.run(_chosen(options, reporter, serve=console.is_terminal and not options.no_serve))
     except StoppedBySignalError as stopped:
+        print(f"{parser.prog}: {stopped}", file=sys.stderr)
         return stopped.exit_status
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -69,9 +72,8 @@ def _demo_options(options: argparse.Namespace, *, serve: bool) -> DemoOptions:
 
 def _train(words: list[str]) -> int:
     """Hands over to the programs of ``demo.training``, which import torch."""
-    module = "demo.training" if words[0] == "train" else "demo.training.evaluate"
-    sys.argv = [f"python -m demo {words[0]}", *words[1:]]
-    runpy.run_module(module, run_name="__main__", alter_sys=False)
+    sys.argv = ["python -m demo", *(words[1:] if words[0] == "train" else words)]
+    runpy.run_module("demo.training", run_name="__main__", alter_sys=False)
     return 0
 
 

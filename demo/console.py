@@ -9,12 +9,27 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 INTERVAL_S = 4.0
 """Between two plain lines of one step."""
 HEARTBEAT_S = 10.0
 """A step that says nothing for so long says that it is still at work."""
+
+
+WIDE = 100
+"""Columns of a terminal from which on a bar may be long."""
 
 
 class Step(Protocol):
@@ -51,9 +66,9 @@ def _bars(console: Console) -> Iterator[Reporter]:
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description}"),
-        BarColumn(bar_width=28),
-        TextColumn("{task.fields[note]}", style="dim"),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=28 if console.width >= WIDE else 10, table_column=Column(no_wrap=True)),
+        _NoteColumn(),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
     )
     with Progress(*columns, console=console) as progress:
         yield _BarReporter(console, progress)
@@ -76,6 +91,13 @@ def describe(done: float, total: float | None, elapsed_s: float, unit: str) -> s
         return f"{done:.0f} {unit}, {pace}"
     left = "" if done >= total else f", {max(total - done, 0) / rate:.0f} s left"
     return f"{done:.0f} of {total:.0f} {unit}, {pace}{left}"
+
+
+class _NoteColumn(ProgressColumn):
+    """The one column that gives way, with an ellipsis, where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["note"], style="dim", no_wrap=True, overflow="ellipsis")
 
 
 class _BarReporter:

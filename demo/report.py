@@ -30,7 +30,7 @@ class CameraRow:
     camera: str
     frames: int
     detections: int
-    """Boxes sent to clients."""
+    """Tracked boxes, as sent to clients."""
     tracks: int
     figures: CameraFigures | None
     """None without ground truth."""
@@ -42,7 +42,7 @@ class Stage:
 
     name: str
     busy_s: float
-    """Summed over concurrent calls."""
+    """Waiting, for a thread or a server, and working, summed over all ticks in flight."""
     ms_per_frame: float
     cpu_ms_per_frame: float | None
 
@@ -168,7 +168,7 @@ def render(report: Report) -> RenderableType:
 
 def _camera_table(report: Report) -> Table:
     table = Table(title=f"{report.environment}: {report.batches} batches, {report.ticks} ticks", title_justify="left")
-    columns = ["frames", "detections", "tracks"]
+    columns = ["frames", "tracked boxes", "tracks"]
     if report.figures is not None:
         columns += ["HOTA", "IDF1", "MOTA", "switches", "recall", "precision", "map error, m"]
     table.add_column("camera", no_wrap=True)
@@ -208,9 +208,9 @@ def _people_line(figures: SiteFigures) -> Text:
 
 
 def _stage_table(throughput: Throughput) -> Table:
-    table = Table(title="where the time went (stages overlap)", title_justify="left")
+    table = Table(title="where the time went (summed over the ticks in flight: stages overlap)", title_justify="left")
     table.add_column("stage")
-    for column in ("busy, s", "ms a frame", "CPU ms a frame"):
+    for column in ("waited or worked, s", "the same, ms a frame", "CPU, ms a frame"):
         table.add_column(column, justify="right")
     for stage in sorted(throughput.stages, key=lambda stage: -stage.busy_s):
         cpu = (

@@ -23,8 +23,9 @@ from demo.servers.stack import Stack
 from demo.site.build import SiteFiles, build_site
 from demo.site.scene import SHORT, Scene, make_scene
 from demo.truth import SiteTruth, load_truth
-from demo.upload import match_videos, upload
+from demo.upload import ignored_videos, match_videos, upload
 from orchestrator.errors import SpotOnError
+from orchestrator.homography import load_homographies
 from orchestrator.site import Environment, Site, load_site
 
 PROFILES = ("default", "short")
@@ -92,6 +93,7 @@ async def run(options: RunOptions, reporter: Reporter) -> None:
         SpotOnError: what went wrong, fit to be shown; ``ServersError`` where a server is at fault.
     """
     environment = choose_environment(load_site(options.site_file), options.environment)
+    load_homographies(environment)  # says what is wrong with one before anything starts
     files = _matched(environment, options.videos, reporter)
     folder = options.state / "run"
     own = options.model_repository
@@ -137,6 +139,8 @@ def _matched(environment: Environment, folder: Path, reporter: Reporter) -> dict
     """Object key -> file; says which files are taken for which camera."""
     cameras = list(environment.cameras.values())
     matched = match_videos(cameras, folder)
+    for path in ignored_videos(cameras, folder, matched):
+        reporter.say(f"ignored: {path.relative_to(folder)}")
     for camera in cameras:
         names = ", ".join(str(path.relative_to(folder)) for path in matched.get(camera.id, {}).values())
         reporter.say(f"camera {camera.id}: {names or 'no video, absent'}")
@@ -156,6 +160,7 @@ async def _export_and_start_triton(stack: Stack, models: Path, reporter: Reporte
 async def _render_and_upload(stack: Stack, scene: Scene, files: SiteFiles, reporter: Reporter) -> None:
     await _together(render_site(scene, files.root, reporter), stack.start_stores())
     environment = load_site(files.site_file).environment(scene.name)
+    load_homographies(environment)
     videos = _flat(match_videos(list(environment.cameras.values()), files.videos))
     await _upload(stack, environment, videos, reporter)
 
@@ -214,7 +219,7 @@ async def _leave(
 
 async def _serve(stack: Stack, reporter: Reporter) -> None:
     reporter.say(f"serving on {stack.api.url} (/docs, /health, /metrics) until Ctrl-C")
-    await asyncio.Event().wait()
+    await stack.serve()
 
 
 async def _together(*work: Coroutine[Any, Any, object]) -> None:

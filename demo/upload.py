@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from demo.servers.seaweedfs import S3Access
 from orchestrator.errors import SpotOnError
+from orchestrator.media.source import sub_video_index
 from orchestrator.site import Camera
 
 UPLOADS_AT_ONCE = 4
@@ -37,11 +39,14 @@ def match_videos(cameras: Sequence[Camera], folder: Path) -> dict[str, dict[str,
     """Finds each camera's sub-videos in a folder: camera id -> object key -> file; cameras without any are left out.
 
     For a camera, the first of these that exists: ``folder/<prefix>/sub_video_01.mp4 ...``, whose numbers are kept;
-    ``folder/<camera id>/*.mp4`` in order of name; ``folder/<camera id>.mp4`` alone.
+    ``folder/<camera id>/*.mp4`` in order of name, with digits as numbers; ``folder/<camera id>.mp4`` alone. The suffix
+    may be in capitals.
 
     Raises:
-        UploadError: no camera has a video; says where they are looked for.
+        UploadError: there is no such folder, or no camera has a video; says where they are looked for.
     """
+    if not folder.is_dir():
+        raise UploadError(f"no such folder: {folder}")
     matched = {camera.id: found for camera in cameras if (found := _videos_of(camera, folder))}
     if not matched:
         first = cameras[0]
@@ -52,14 +57,37 @@ def match_videos(cameras: Sequence[Camera], folder: Path) -> dict[str, dict[str,
     return matched
 
 
+def ignored_videos(
+    cameras: Sequence[Camera], folder: Path, matched: Mapping[str, Mapping[str, Path]]
+) -> tuple[Path, ...]:
+    """The videos in the cameras' own folders that ``match_videos`` did not take, as ``sub_video_1.mp4``."""
+    taken = {path for videos in matched.values() for path in videos.values()}
+    found = {
+        path: None for camera in cameras for name in (camera.prefix, camera.id) for path in _videos_in(folder / name)
+    }
+    return tuple(path for path in found if path not in taken)
+
+
 def _videos_of(camera: Camera, folder: Path) -> dict[str, Path]:
-    numbered = sorted((folder / camera.prefix).glob("sub_video_*.mp4"))
-    if numbered:
-        return {f"{camera.prefix}/{path.name}": path for path in numbered}
-    named = sorted((folder / camera.id).glob("*.mp4")) or [
-        path for path in [folder / f"{camera.id}.mp4"] if path.is_file()
-    ]
+    numbered = {f"{path.stem}.mp4": path for path in _videos_in(folder / camera.prefix)}
+    kept = {f"{camera.prefix}/{name}": path for name, path in numbered.items() if sub_video_index(name) is not None}
+    if kept:
+        return kept
+    named = _videos_in(folder / camera.id) or [path for path in _videos_in(folder) if path.stem == camera.id][:1]
     return {f"{camera.prefix}/sub_video_{index:02d}.mp4": path for index, path in enumerate(named, start=1)}
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """The videos directly in a folder, in the order of their names as people read them; none where it is missing."""
+    if not folder.is_dir():
+        return []
+    return sorted((path for path in folder.iterdir() if path.suffix.lower() == ".mp4" and path.is_file()), key=_natural)
+
+
+def _natural(path: Path) -> tuple[list[str | int], str]:
+    """Text and numbers in turn, so that ``9 am`` comes before ``10 am``."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], path.name
 
 
 async def upload(

@@ -17,6 +17,8 @@ import sys
 import threading
 import time
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 LOCKS = Path(__file__).resolve().parent / "locks"
@@ -47,13 +49,20 @@ def install(name: str) -> Path:
     ready = path / ".ready"
     if ready.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (path.parent / f"{path.name}.lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
+    with _alone(path):
         if not ready.exists():
             _build(name, path)
             ready.touch()
     return path
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Lets one process at a time build a folder of ``envs_root()``; the others wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        yield
 
 
 def _build(name: str, path: Path) -> None:
@@ -72,10 +81,11 @@ def _uv() -> Path:
     """The installer, in an environment of its own beside the others."""
     home = envs_root() / UV.replace("==", "-")
     uv = home / "bin" / "uv"
-    if not uv.exists():
-        venv.create(home, with_pip=True, clear=True)
-        pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV]
-        subprocess.run(pip, check=True, stdout=sys.stderr)
+    with _alone(home):
+        if not uv.exists():
+            venv.create(home, with_pip=True, clear=True)
+            pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV]
+            subprocess.run(pip, check=True, stdout=sys.stderr)
     return uv
 
 
@@ -123,19 +133,19 @@ def main() -> int:
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # takes a running installer along
     names = sys.argv[1:] or list(NAMES)
-    if names == ["uv"]:
-        print(_uv())
-        return 0
-    unknown = [name for name in names if name not in NAMES]
+    unknown = [name for name in names if name not in NAMES and names != ["uv"]]
     if unknown:
         _say(f"unknown environment {unknown[0]!r}: choose from {', '.join(NAMES)}")
         return 2
     for name in names:
         try:
-            print(install(name))
+            print(_uv() if name == "uv" else install(name))
         except subprocess.CalledProcessError as error:
-            _say(f"cannot install the '{name}' environment: {error.cmd[0]} ended with {error.returncode}")
+            _say(f"cannot install '{name}': {error.cmd[0]} ended with {error.returncode}")
             return 1
+        except KeyboardInterrupt:
+            _say(f"interrupted while installing '{name}': the next run begins it anew")
+            return 128 + signal.SIGINT
     return 0
 
 

@@ -170,7 +170,7 @@ class Site(_Model):
         """
         if environment_id not in self.environments:
             known = ", ".join(self.environments)
-            raise UnknownEnvironmentError(f"no environment {environment_id!r} in {self.path}, only {known}")
+            raise UnknownEnvironmentError(f"no environment {environment_id!r}; the site file has {known}")
         return self.environments[environment_id]
 
 

@@ -122,6 +122,7 @@ class Postgres:
         hand_over(password)
         arguments = [str(_binary("initdb")), "-D", str(draft), "-U", USER, f"--pwfile={password}"]
         arguments += ["--auth=scram-sha-256", "--encoding=UTF8", "--no-locale", "--no-sync", "--no-instructions"]
+        arguments += ["--set", f"dynamic_shared_memory_type={OPTIONS['dynamic_shared_memory_type']}"]
         command = Command(arguments, wrapper=wrapper(), folder=draft)
         try:
             await run_tool(self.title, command, self._state.logs / "initdb.log", INITDB_TIMEOUT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ ENVIRONMENT = {
 }
 """Each process has its own threads for decoding and association; more below them would fight for the same cores.
 Frames are megabytes: kept by the allocator they cost no page faults (0.4 ms a frame of 1280x720)."""
+
+LISTENS = re.compile(rb"^SpotOn API listens on http://(\S+)\n", re.MULTILINE)
 
 SettingsOf = Callable[[], dict[str, str]]
 
@@ -78,15 +81,20 @@ class Api:
     needs = BACKENDS
     start_timeout_s = 120.0
 
-    def __init__(self, settings: SettingsOf, port: int) -> None:
-        """``settings`` gives the ``SPOTON_`` variables, with ``port`` as that of the API."""
+    def __init__(self, settings: SettingsOf, log: Path, port: int | None = None) -> None:
+        """``settings`` gives the ``SPOTON_`` variables; ``log`` is where the process's output goes.
+
+        Without ``port`` the process takes a free one and says in its log which; it keeps that when started again.
+        """
         self._settings = settings
-        self._port = port
+        self._log = log
+        self._said_before = 0
+        self._address = "" if port is None else f"{LOOPBACK}:{port}"
 
     @property
     def address(self) -> str:
-        """Host and port."""
-        return f"{LOOPBACK}:{self._port}"
+        """Host and port; empty until the process listens, unless the port was asked for."""
+        return self._address
 
     @property
     def url(self) -> str:
@@ -94,11 +102,18 @@ class Api:
         return f"http://{self.address}"
 
     async def prepare(self) -> Command:
-        """Has no files of its own."""
+        """Remembers where the log of this start begins."""
+        self._said_before = self._log.stat().st_size if self._log.exists() else 0
         return _python("api", environment=self._settings(), stop_timeout_s=10.0)
 
     async def is_ready(self) -> bool:
-        """Whether the process answers; whether its parts are healthy is what ``/health`` says."""
+        """Whether this very process listens and answers; whether its parts are healthy is what ``/health`` says."""
+        with self._log.open("rb") as log:
+            log.seek(self._said_before)
+            listens = LISTENS.search(log.read())
+        if listens is None:
+            return False
+        self._address = listens[1].decode()
         return await _answers(f"{self.url}/health/live")
 
     def leftovers(self) -> tuple[str, ...]:

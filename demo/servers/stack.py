@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from demo.servers.ports import LOOPBACK, first_free_port
+from demo.servers.errors import StoppedBySignalError
+from demo.servers.ports import LOOPBACK
 from demo.servers.postgres import Postgres
 from demo.servers.seaweedfs import REGION, S3Access, SeaweedFS
 from demo.servers.spoton import Api, Worker, shared_memory
@@ -16,7 +18,6 @@ from demo.servers.supervisor import OnEvent, Supervisor
 from demo.servers.triton import Triton
 from demo.servers.valkey import Valkey
 
-API_PORT = 3847
 BUCKET = "spoton"
 
 
@@ -25,8 +26,8 @@ class Stack:
 
     ``async with Stack(...) as stack`` takes the state directory, which keeps history, objects and credentials between
     runs, and starts nothing; the block ends as ``Supervisor`` says. Ports are free ones; that of the API is 3847 or the
-    next free one unless ``api_port`` asks for another. ``settings`` holds ``SPOTON_`` variables that win over those of
-    the stack.
+    next free one at its start, unless ``api_port`` asks for another. ``settings`` holds ``SPOTON_`` variables
+    that win over those of the stack.
     """
 
     def __init__(
@@ -47,7 +48,8 @@ class Stack:
         self.seaweedfs = SeaweedFS(self.state)
         self.triton = Triton(self.state, model_repository)
         self.worker = Worker(lambda: self._settings_of("worker"))
-        self.api = Api(lambda: self._settings_of("api"), api_port or first_free_port(API_PORT))
+        self.api = Api(lambda: self._settings_of("api"), self.supervisor.log("api"), api_port)
+        self._serving = False
         self._site_file = site_file.resolve()
         self._overrides = dict(settings or {})
 
@@ -58,8 +60,19 @@ class Stack:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.supervisor.__aexit__(kind, error, traceback)
+    ) -> bool:
+        try:
+            await self.supervisor.__aexit__(kind, error, traceback)
+        except StoppedBySignalError:
+            if not self._serving:
+                raise
+            return True
+        return False
+
+    async def serve(self) -> None:
+        """Waits until a signal, which is the normal end of the block from now on, or a server's failure."""
+        self._serving = True
+        await asyncio.Event().wait()
 
     async def start_stores(self) -> None:
         """Starts PostgreSQL, Valkey and SeaweedFS, with a bucket for the videos."""
@@ -85,8 +98,9 @@ class Stack:
         return self.seaweedfs.access(BUCKET)
 
     def settings_env(self) -> dict[str, str]:
-        """Every ``SPOTON_`` variable that a process needs in order to use this stack."""
+        """Every ``SPOTON_`` variable that a process needs in order to use this stack, as far as ports are known yet."""
         credentials = self.state.credentials()
+        api_port = self.api.address.rpartition(":")[2]
         return {
             "SPOTON_SITE_FILE": str(self._site_file),
             "SPOTON_VIDEO_SOURCE": "s3",
@@ -101,7 +115,7 @@ class Stack:
             "SPOTON_REDIS_URL": self.valkey.url,
             "SPOTON_POSTGRES_DSN": self.postgres.dsn,
             "SPOTON_API_HOST": LOOPBACK,
-            "SPOTON_API_PORT": self.api.address.rpartition(":")[2],
+            **({"SPOTON_API_PORT": api_port} if api_port else {}),
             **self._overrides,
         }
 

@@ -50,6 +50,17 @@ def test_on_a_terminal_comes_a_bar() -> None:
     assert "server [1] ready" in text.getvalue()
 
 
+def test_bar_and_time_stay_whole_on_80_columns() -> None:
+    text = StringIO()
+    narrow = Console(file=text, force_terminal=True, width=80, color_system=None)
+    with reporter_for(narrow) as reporter, reporter.step("rendering four cameras") as step:
+        step.update(6, 12, "batch 2 of 4, 240 frames, 41.3/s, 12 s left")
+    line = next(line for line in reversed(text.getvalue().splitlines()) if "rendering" in line)
+    assert "━" * 10 in line
+    assert "batch 2 of 4, 240" in line
+    assert "0:00:00" in line
+
+
 def test_a_failed_step_does_not_say_that_it_is_done() -> None:
     text = StringIO()
     plain = Console(file=text, force_terminal=False)

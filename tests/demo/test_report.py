@@ -35,6 +35,8 @@ def test_counts_and_the_workers_own_account() -> None:
     assert "HOTA" not in text
     assert "50.0 frames a second" in text
     assert "decode" in text
+    assert "tracked boxes" in text
+    assert "waited or worked, s" in text
 
 
 def test_without_the_workers_account_the_clients_clock_counts() -> None:
@@ -56,3 +58,4 @@ def test_figures_reach_table_and_json_and_unknown_ones_are_null() -> None:
     assert table["figures"]["across"]["idf1"] == 1
     assert table["figures"]["positions"]["median_m"] is None
     assert table["machine"]["cores"] >= 1
+    assert table["cameras"][0]["detections"] == 2

@@ -11,6 +11,7 @@ from demo import run as flow
 from demo.__main__ import main
 from demo.client import TaskProgress
 from demo.run import DemoOptions, RunError, choose_environment, describe, scene_of
+from demo.servers.errors import StoppedBySignalError
 from orchestrator.errors import UnknownEnvironmentError
 from orchestrator.site import load_site
 
@@ -97,6 +98,30 @@ async def test_work_in_a_thread_ends_when_nobody_waits_for_it() -> None:
         await asyncio.wait_for(flow._in_thread(step, work), 0.1)
     assert await asyncio.to_thread(ended.wait, 5)
     assert step.calls > 0
+
+
+def test_a_homography_that_cannot_be_fitted_is_found_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image, ground = [[0, 0], [5, 0], [10, 0], [0, 10]], [[0, 0], [10, 0], [10, 10], [0, 10]]
+    three_on_a_line = f"homography: {{image_points: {image}, map_points: {ground}}}"
+    site = site_file(tmp_path, SITE.replace("video/c01", f"video/c01, {three_on_a_line}"))
+    tmp_path.joinpath("c01.mp4").touch()
+    state = tmp_path / "state"
+    assert main(["run", "--site", str(site), "--videos", str(tmp_path), "--state", str(state)]) == 1
+    assert "camera c01 of environment campus" in capsys.readouterr().err
+    assert not state.exists()
+
+
+def test_a_signal_before_the_end_is_one_line_and_its_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def stopped(*_arguments: object, **_options: object) -> None:
+        raise StoppedBySignalError(15)
+
+    monkeypatch.setattr("demo.__main__.demo", stopped)
+    assert main([]) == 143
+    assert capsys.readouterr().err == "python -m demo: stopped by signal 15\n"
 
 
 @pytest.mark.parametrize(

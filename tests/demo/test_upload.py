@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from demo.servers.seaweedfs import S3Access
-from demo.upload import UploadError, match_videos, upload
+from demo.upload import UploadError, ignored_videos, match_videos, upload
 from orchestrator.site import Camera
 
 CAMERAS = [
@@ -37,7 +37,26 @@ def test_camera_without_video_is_left_out_and_none_at_all_is_an_error(tmp_path: 
     write(tmp_path / "c02.mp4")
     assert list(match_videos(CAMERAS, tmp_path)) == ["c02"]
     with pytest.raises(UploadError, match=r"expected video/c01/sub_video_01.mp4, c01/\*.mp4 or c01.mp4"):
+        match_videos(CAMERAS[:1], tmp_path)
+    with pytest.raises(UploadError, match=r"no such folder: .*elsewhere"):
         match_videos(CAMERAS, tmp_path / "elsewhere")
+
+
+def test_recordings_are_ordered_as_people_read_them_and_may_have_a_suffix_in_capitals(tmp_path: Path) -> None:
+    nine, ten = write(tmp_path / "c01/9 am.MP4"), write(tmp_path / "c01/10 am.mp4")
+    alone, numbered = write(tmp_path / "c02.Mp4"), write(tmp_path / "video/c03/sub_video_01.MP4")
+    matched = match_videos(CAMERAS, tmp_path)
+    assert list(matched["c01"].items()) == [("video/c01/sub_video_01.mp4", nine), ("video/c01/sub_video_02.mp4", ten)]
+    assert matched["c02"] == {"video/c02/sub_video_01.mp4": alone}
+    assert matched["c03"] == {"video/c03/sub_video_01.mp4": numbered}
+
+
+def test_files_that_the_worker_would_pass_over_are_not_taken_but_told(tmp_path: Path) -> None:
+    kept = write(tmp_path / "video/c01/sub_video_02.mp4")
+    ignored = [write(tmp_path / "video/c01" / name) for name in ("sub_video_1.mp4", "sub_video_003.mp4", "end.mp4")]
+    matched = match_videos(CAMERAS, tmp_path)
+    assert matched == {"c01": {"video/c01/sub_video_02.mp4": kept}}
+    assert set(ignored_videos(CAMERAS, tmp_path, matched)) == set(ignored)
 
 
 @pytest.mark.servers

@@ -63,7 +63,7 @@ def test_selects_cameras_in_the_order_of_the_file(tmp_path):
     assert [camera.id for camera in campus.select(None)] == ["c05", "c01"]
     with pytest.raises(UnknownCameraError, match="no camera 'c09', only c05, c01"):
         campus.select(["c01", "c09"])
-    with pytest.raises(UnknownEnvironmentError, match=r"'factory'.*only campus"):
+    with pytest.raises(UnknownEnvironmentError, match=r"'factory'.*the site file has campus"):
         site.environment("factory")
 
 

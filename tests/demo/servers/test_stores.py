@@ -111,6 +111,8 @@ async def test_stores_keep_their_data_and_leave_nothing_else(folder):
         ports = stores.ports()
         segment = (folder / "postgres" / "data" / "postmaster.pid").read_text().splitlines()[6].split()[1]
         assert segment in system_v_segments()
+        kept = (folder / "postgres" / "data" / "postgresql.conf").read_text()
+        assert "\ndynamic_shared_memory_type = mmap" in kept  # in force while initdb runs
     assert len(ports) == 12
     assert_nothing_left(folder, ports)
     assert segment not in system_v_segments()
