@@ -59,7 +59,7 @@ class TritonPythonModel:
     """Says nothing for a while."""
 
     def execute(self, requests):
-        time.sleep(1.0)
+        time.sleep(2.0)
         empty = [pb.Tensor("boxes", np.zeros((1, 4, 4), np.float32)), pb.Tensor("scores", np.zeros((1, 4), np.float32))]
         return [pb.InferenceResponse(empty) for _ in requests]
 '''
