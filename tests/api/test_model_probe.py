@@ -94,4 +94,4 @@ async def test_what_is_not_as_it_should_be_is_told(triton):
     for wrong, words in (("float_detector", "UINT8"), ("no_such_model", "no_such_model")):
         async with ModelProbe.open(load_settings(triton_url=address, detector_model=wrong)) as models:
             with pytest.raises(ModelContractError, match=words):
-                await models.detector()
+                await until_up(models.detector)

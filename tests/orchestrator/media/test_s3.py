@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
@@ -22,6 +22,9 @@ SECRET = "not-to-be-told"
 @pytest.fixture
 def quick_retries(monkeypatch):
     monkeypatch.setattr("orchestrator.media.s3._FIRST_PAUSE_S", 0.01)
+
+
+Conversation = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def settings_for(port: int, **more: object) -> Settings:
@@ -44,25 +47,42 @@ def refusal(status: str, code: str) -> bytes:
 
 
 @asynccontextmanager
+async def listening(converse: Conversation) -> AsyncIterator[int]:
+    """A port that holds the same conversation on each connection; in the end all of them are over."""
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        try:
+            await converse(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(task for task in serving if task), return_exceptions=True)
+
+
+@asynccontextmanager
 async def store_that_answers(answers: Sequence[bytes | None]) -> AsyncIterator[tuple[int, list[str]]]:
     """A port that gives one answer a connection, the last one again and again; None never answers."""
     requests: list[str] = []
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         requests.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0].decode())
         chosen = answers[min(len(requests), len(answers)) - 1]
-        try:
-            if chosen is None:
-                await reader.read()
-            else:
-                writer.write(chosen)
-                await writer.drain()
-        finally:
-            writer.close()
+        if chosen is None:
+            await reader.read()
+        else:
+            writer.write(chosen)
+            await writer.drain()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1], requests
+    async with listening(converse) as port:
+        yield port, requests
 
 
 async def fetch(port: int, target, sub_video=SUB_VIDEO, **more) -> None:
@@ -139,16 +159,14 @@ class TestFaults:
     async def test_a_stall_in_the_body_is_bounded(self, tmp_path, quick_retries):
         stalled = answer(CONTENT[:5000], promise=len(CONTENT)).replace(b"Connection: close", b"Connection: keep-alive")
 
-        async def serve(reader, writer):
+        async def stall(reader, writer):
             await reader.readuntil(b"\r\n\r\n")
             writer.write(stalled)
             await reader.read()
-            writer.close()
 
-        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-            async with asyncio.timeout(5):
-                with pytest.raises(StorageError, match=r"no answer within 0.1 s"):
-                    await fetch(server.sockets[0].getsockname()[1], tmp_path / "v", s3_timeout_s=0.1)
+        async with listening(stall) as port, asyncio.timeout(5):
+            with pytest.raises(StorageError, match=r"no answer within 0.1 s"):
+                await fetch(port, tmp_path / "v", s3_timeout_s=0.1)
 
     async def test_half_of_the_credentials_is_refused(self):
         with pytest.raises(SettingsError, match="SPOTON_S3_SECRET_ACCESS_KEY"):
