@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     """Score from which a detection can start a track."""
     low_detection_threshold: UnitInterval = 0.1
     """Score from which a detection can continue one."""
-    ticks_in_flight: Annotated[int, Field(ge=1, le=64)] = 4
+    ticks_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     """Ticks between decode and publish at once; bounds the memory of a task."""
     embed_every: Annotated[int, Field(ge=1)] = 1
     """Embed the people of every n-th tick only."""
