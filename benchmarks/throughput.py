@@ -26,12 +26,12 @@ from demo.client import SpotOnClient
 from demo.console import Reporter
 from demo.model_repository import SETTINGS, prepare_models
 from demo.run import DemoOptions, describe, render_site, scene_of
+from demo.servers.spoton import settings_of
 from demo.servers.stack import Stack
 from demo.upload import match_videos, upload
 from orchestrator.decode import FrameReader, frames_of_ticks, probe
 from orchestrator.inference.client import open_inference
 from orchestrator.inference.protocols import Detector
-from orchestrator.settings import load_settings
 from orchestrator.site import load_site
 from orchestrator.values import UInt8
 
@@ -98,7 +98,7 @@ async def _measure(
     stack: Stack, environment_id: str, videos: Mapping[str, Sequence[Path]], folder: Path, reporter: Reporter
 ) -> Throughput:
     variables = {**stack.settings_env(), "SPOTON_SHM_PREFIX": f"{stack.settings_env()['SPOTON_SHM_PREFIX']}-bench"}
-    settings = load_settings(**{name.removeprefix("SPOTON_").lower(): value for name, value in variables.items()})
+    settings = settings_of(variables)
     parts = {name: stack.supervisor.pid(name) for name in ("triton", "worker", "api", "postgres", "valkey")}
     names = (settings.detector_model, settings.reid_model)
     async with open_inference(settings, len(videos)) as inference, SpotOnClient(stack.api.url) as client:

@@ -12,6 +12,7 @@ import httpx
 from demo.servers.ports import LOOPBACK, free_ports
 from demo.servers.process import Command
 from demo.servers.state import SHARED_MEMORY
+from orchestrator.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKENDS = ("postgres", "valkey", "seaweedfs", "triton")
@@ -122,6 +123,11 @@ class Api:
 
     def clear_up(self) -> None:
         """Nothing: all that remains is shared memory."""
+
+
+def settings_of(variables: dict[str, str]) -> Settings:
+    """The settings of a process that is started with these ``SPOTON_`` variables."""
+    return load_settings(**{name.removeprefix("SPOTON_").lower(): value for name, value in variables.items()})
 
 
 def shared_memory(settings: dict[str, str]) -> str:

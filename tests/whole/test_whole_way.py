@@ -15,10 +15,10 @@ import pytest
 import websockets
 
 from demo.scores import BoxTable, matches
+from demo.servers.spoton import settings_of
 from demo.truth import load_truth
 from orchestrator.history.pool import open_pool
 from orchestrator.history.queries import task_tracks
-from orchestrator.settings import load_settings
 from tests.whole.conftest import CORRIDOR, DATA, Whole
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
@@ -68,9 +68,7 @@ def frames_of(messages: list[dict[str, Any]]) -> list[int]:
 
 
 async def stored_tracks(whole: Whole, task_id: str) -> list[Any]:
-    variables = whole.stack.settings_env()
-    settings = load_settings(**{name.removeprefix("SPOTON_").lower(): value for name, value in variables.items()})
-    async with open_pool(settings) as pool, aclosing(task_tracks(pool, task_id)) as rows:
+    async with open_pool(settings_of(whole.stack.settings_env())) as pool, aclosing(task_tracks(pool, task_id)) as rows:
         return [row async for row in rows]
 
 

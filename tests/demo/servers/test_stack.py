@@ -9,9 +9,9 @@ import pytest
 
 from demo.servers.errors import ServersError, StoppedBySignalError
 from demo.servers.ports import LOOPBACK
-from demo.servers.spoton import Api
+from demo.servers.spoton import Api, settings_of
 from demo.servers.stack import Stack
-from orchestrator.settings import Settings, load_settings
+from orchestrator.settings import Settings
 
 SITE = "environments: {campus: {cameras: {c01: {prefix: video/c01}}}}"
 
@@ -19,10 +19,6 @@ SITE = "environments: {campus: {cameras: {c01: {prefix: video/c01}}}}"
 @pytest.fixture
 def stack_here(tmp_path):
     return lambda **options: Stack(tmp_path / "state", tmp_path / "site.yaml", tmp_path / "models", **options)
-
-
-def settings_of(variables):
-    return load_settings(**{name.removeprefix("SPOTON_").lower(): value for name, value in variables.items()})
 
 
 async def test_the_settings_are_those_of_this_stack(stack_here, tmp_path):
