@@ -1,27 +1,41 @@
-"""Decode and inference ahead of association: several ticks in flight, handed on in order."""
+"""Decode and inference ahead of association: several ticks in flight, over the ends of batches, handed on in order."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.batch import BatchReader
+from orchestrator.batch import BatchReader, CameraFile
 from orchestrator.control import TaskControl
 from orchestrator.inference.client import Inference
 from orchestrator.inference.protocols import ImageSlot
+from orchestrator.media import Batch
 from orchestrator.metrics import StageClock
 from orchestrator.settings import Settings
 from orchestrator.values import Detections, Float32, Frame
 
 
 @dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch whose files are at hand."""
+
+    batch: Batch
+    files: Sequence[CameraFile]
+    rate: float
+    """Ticks a second."""
+    reader: BatchReader
+    """Stays open until its last tick is read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """All cameras at one moment, after inference: the i-th detections and embeddings belong to the i-th frame."""
 
+    of: OpenBatch
     index: int
     """Within the batch, from 0."""
     frames: Sequence[Frame]
@@ -31,32 +45,34 @@ class Tick:
 
 
 class LookAhead:
-    """Turns the reader of a batch into ticks, at most ``ticks_in_flight`` of them begun and not yet done with."""
+    """Turns open batches into ticks, at most ``ticks_in_flight`` of them begun and not yet done with."""
 
     def __init__(self, settings: Settings, inference: Inference, control: TaskControl, clock: StageClock) -> None:
         self._settings, self._control, self._clock = settings, control, clock
         self._detector, self._embedder = inference.detector, inference.embedder
 
-    async def ticks(self, reader: BatchReader) -> AsyncGenerator[Tick]:
-        """The ticks in order; one counts as done with when the next is asked for. Close the iterator when leaving it.
+    async def ticks(self, batches: AsyncGenerator[OpenBatch]) -> AsyncGenerator[Tick]:
+        """The ticks of all batches in order; one counts as done with when the next is asked for.
+
+        Close the iterator when leaving it; it closes ``batches``.
 
         Raises:
-            VideoError, InferenceError: at the tick that failed, after all ticks before it.
+            VideoError, InferenceError, StorageError: at the tick that failed, after all ticks before it.
             TaskCancelledError: the task was cancelled.
         """
         room = asyncio.Semaphore(self._settings.ticks_in_flight)
-        async with self._producing(reader, room) as coming:
+        async with self._producing(batches, room) as coming:
             while (inference := await coming.get()) is not None:
                 yield await inference
                 room.release()
 
     @asynccontextmanager
     async def _producing(
-        self, reader: BatchReader, room: asyncio.Semaphore
+        self, batches: AsyncGenerator[OpenBatch], room: asyncio.Semaphore
     ) -> AsyncIterator[asyncio.Queue[asyncio.Task[Tick] | None]]:
         """A queue of ticks under way, None at its end; on the way out nothing is left running."""
         coming: asyncio.Queue[asyncio.Task[Tick] | None] = asyncio.Queue()
-        producer = asyncio.create_task(self._produce(reader, room, coming))
+        producer = asyncio.create_task(self._produce(batches, room, coming))
         try:
             yield coming
             await producer
@@ -69,23 +85,32 @@ class LookAhead:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def _produce(
-        self, reader: BatchReader, room: asyncio.Semaphore, coming: asyncio.Queue[asyncio.Task[Tick] | None]
+        self,
+        batches: AsyncGenerator[OpenBatch],
+        room: asyncio.Semaphore,
+        coming: asyncio.Queue[asyncio.Task[Tick] | None],
     ) -> None:
         try:
-            for index in range(reader.ticks):
-                await room.acquire()
-                await self._control.gate()
-                slot = await self._detector.acquire()
-                try:
-                    frames = await reader.read(index, slot.images)
-                except BaseException:
-                    self._detector.release(slot)
-                    raise
-                coming.put_nowait(asyncio.create_task(self._infer(index, slot, frames)))
+            async with aclosing(batches):
+                async for of in batches:
+                    for index in range(of.reader.ticks):
+                        await room.acquire()
+                        coming.put_nowait(await self._begin(of, index))
         finally:
             coming.put_nowait(None)
 
-    async def _infer(self, index: int, slot: ImageSlot, frames: Sequence[Frame]) -> Tick:
+    async def _begin(self, of: OpenBatch, index: int) -> asyncio.Task[Tick]:
+        """Reads one tick and sends it on its way through inference."""
+        await self._control.gate()
+        slot = await self._detector.acquire()
+        try:
+            frames = await of.reader.read(index, slot.images)
+        except BaseException:
+            self._detector.release(slot)
+            raise
+        return asyncio.create_task(self._infer(of, index, slot, frames))
+
+    async def _infer(self, of: OpenBatch, index: int, slot: ImageSlot, frames: Sequence[Frame]) -> Tick:
         try:
             with self._clock.wait("detect"):
                 detections = await self._detector.detect(slot, [frame.size_hw for frame in frames])
@@ -93,7 +118,7 @@ class LookAhead:
             self._detector.release(slot)
         with self._clock.wait("embed"):
             embeddings = await self._embed(index, frames, detections)
-        return Tick(index, frames, detections, embeddings)
+        return Tick(of, index, frames, detections, embeddings)
 
     async def _embed(self, index: int, frames: Sequence[Frame], found: Sequence[Detections]) -> Sequence[Float32]:
         """Embeds what may start a track; what can only continue one is matched by place alone, and left zero."""

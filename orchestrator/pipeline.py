@@ -1,9 +1,9 @@
 """The loop over sub-video batches: the only file that knows the order of the stages.
 
 For each batch: fetch (the next one's files are already on their way) -> announce -> for each tick decode, detect,
-embed, associate, publish, store -> checkpoint. Decode and inference of later ticks run while earlier ones are
-associated; results leave in order. What is held at once is bounded by ``ticks_in_flight``, whatever the length of the
-video.
+embed, associate, publish, store -> checkpoint. Decode and inference of later ticks, those of the next batch among them,
+run while earlier ones are associated; results leave in order. What is held at once is bounded by ``ticks_in_flight``,
+whatever the length of the video.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import replace
+from itertools import zip_longest
 
 from orchestrator import tasks
 from orchestrator.association import Associator, CameraInput, CameraResult
@@ -26,7 +27,7 @@ from orchestrator.events import BatchPayload, BatchProcessingComplete
 from orchestrator.history.writer import HistoryWriter
 from orchestrator.identity.gallery import Gallery, Look
 from orchestrator.log import bind
-from orchestrator.lookahead import LookAhead, Tick
+from orchestrator.lookahead import LookAhead, OpenBatch, Tick
 from orchestrator.media import Batch, SubVideo, plan_batches
 from orchestrator.messages import media_available, tracking_update
 from orchestrator.metrics import StageClock
@@ -113,20 +114,40 @@ class Pipeline:
         return checkpoint.next_batch
 
     async def _run_batches(self, batches: Sequence[Batch]) -> None:
+        await self._await_batch(batches[0] if batches else None)
+        following = {batch.index: after for batch, after in zip_longest(batches, batches[1:])}
+        async with aclosing(self._look_ahead.ticks(self._open(batches))) as coming:
+            async for tick in coming:
+                with bind(batch=tick.of.batch.index):
+                    await self._control.gate()
+                    if tick.index == 0:
+                        await self._begin_batch(tick.of)
+                    await self._finish_tick(tick)
+                    if tick.index + 1 == tick.of.reader.ticks:
+                        await self._close_batch(tick.of.batch)
+                        await self._await_batch(following[tick.of.batch.index])
+
+    async def _open(self, batches: Sequence[Batch]) -> AsyncGenerator[OpenBatch]:
+        """Opens each batch's files once those of the batch before it are read; the next one's are fetched meanwhile."""
+        rate = self._state.rate if self._state else None
         fetch = self._start_fetch(batches[:1])
         try:
             for position, batch in enumerate(batches):
-                step = f"fetching sub-video batch {batch.index}"
-                await self._progress.enter(TaskStatus.DOWNLOADING, current_step=step)
                 files, holds = await fetch
-                fetch = self._start_fetch(batches[position + 1 : position + 2])
-                with holds, bind(batch=batch.index):
-                    await self._run_batch(batch, files)
+                with holds:
+                    fetch = self._start_fetch(batches[position + 1 : position + 2])
+                    rate = rate or self._rate_of(files)
+                    with BatchReader(files, rate, self._decoders, self._clock) as reader:
+                        yield OpenBatch(batch, files, rate, reader)
         finally:
             fetch.cancel()
             for fetched in await asyncio.gather(fetch, return_exceptions=True):
                 if not isinstance(fetched, BaseException):
                     fetched[1].close()
+
+    def _rate_of(self, files: Sequence[CameraFile]) -> float:
+        target = self._environment.target_fps or self._settings.target_fps
+        return processing_rate([file.probe.fps for file in files], target)
 
     def _start_fetch(self, batches: Sequence[Batch]) -> asyncio.Task[tuple[Sequence[CameraFile], ExitStack]]:
         found = [item for batch in batches for item in batch.sub_videos.values() if item is not None]
@@ -144,28 +165,22 @@ class Pipeline:
         holds.enter_context(cache.hold(path))
         return await probe_file(sub_video, path, self._decoders)
 
-    async def _run_batch(self, batch: Batch, files: Sequence[CameraFile]) -> None:
-        state = self._state or self._first_state(files)
-        loop = asyncio.get_running_loop()
-        if self._associator is None:
-            self._associator = await loop.run_in_executor(self._cpu, self._restore, state)
-        with BatchReader(files, state.rate, self._decoders, self._clock) as reader:
-            announcement = media_available(self._task, batch.index, state.next_tick, state.rate, files, reader)
-            await self._services.events.publish(self._task.id, announcement)
-            await self._writer.begin_batch(batch.index, state.next_tick, state.rate)
-            step = f"processing sub-video batch {batch.index}"
-            await self._progress.enter(TaskStatus.PROCESSING, current_step=step)
-            async with aclosing(self._look_ahead.ticks(reader)) as coming:
-                async for tick in coming:
-                    await self._control.gate()
-                    state = self._state = await self._finish_tick(batch, state, self._associator, tick)
-                    await self._progress.step(**self._report(step, (tick.index + 1) / reader.ticks))
-        await self._close_batch(batch, state, self._associator)
+    async def _await_batch(self, batch: Batch | None) -> None:
+        if batch is not None:
+            step = f"fetching sub-video batch {batch.index}"
+            await self._progress.enter(TaskStatus.DOWNLOADING, current_step=step)
 
-    def _first_state(self, files: Sequence[CameraFile]) -> RunState:
-        target = self._environment.target_fps or self._settings.target_fps
-        rate = processing_rate([file.probe.fps for file in files], target)
-        return RunState(rate=rate, next_tick=0, frames=0, association=b"")
+    async def _begin_batch(self, of: OpenBatch) -> None:
+        """Makes ready for the ticks of a batch and announces its files."""
+        state = self._state = self._state or RunState(of.rate, next_tick=0, frames=0, association=b"")
+        if self._associator is None:
+            loop = asyncio.get_running_loop()
+            self._associator = await loop.run_in_executor(self._cpu, self._restore, state)
+        index = of.batch.index
+        announcement = media_available(self._task, index, state.next_tick, of.rate, of.files, of.reader)
+        await self._services.events.publish(self._task.id, announcement)
+        await self._writer.begin_batch(index, state.next_tick, of.rate)
+        await self._progress.enter(TaskStatus.PROCESSING, current_step=_processing(of.batch))
 
     def _restore(self, state: RunState) -> Associator:
         homographies = self._services.homographies[self._environment.id]
@@ -176,8 +191,9 @@ class Pipeline:
             associator.restore(state.association)
         return associator
 
-    async def _finish_tick(self, batch: Batch, state: RunState, associator: Associator, tick: Tick) -> RunState:
-        """Associates, publishes and stores one tick; returns the state after it."""
+    async def _finish_tick(self, tick: Tick) -> None:
+        """Associates, publishes and stores one tick."""
+        (state, associator), batch = self._standing, tick.of.batch
         loop = asyncio.get_running_loop()
         results, looks = await loop.run_in_executor(self._cpu, self._associate, state, associator, tick)
         update = tracking_update(self._environment, batch.index, state.next_tick, tick.index, tick.frames, results)
@@ -189,7 +205,8 @@ class Pipeline:
         for result in results:
             self._services.metrics.frames.labels(result.camera_id).inc()
             self._services.metrics.tracks.labels(result.camera_id).inc(len(result.tracks))
-        return replace(state, next_tick=state.next_tick + 1, frames=state.frames + len(tick.frames))
+        self._state = replace(state, next_tick=state.next_tick + 1, frames=state.frames + len(tick.frames))
+        await self._progress.step(**self._report(_processing(batch), (tick.index + 1) / tick.of.reader.ticks))
 
     def _associate(
         self, state: RunState, associator: Associator, tick: Tick
@@ -201,8 +218,15 @@ class Pipeline:
             ]
             return associator.update(state.next_tick, inputs), associator.refreshed()
 
-    async def _close_batch(self, batch: Batch, state: RunState, associator: Associator) -> None:
+    @property
+    def _standing(self) -> tuple[RunState, Associator]:
+        if self._state is None or self._associator is None:
+            raise RuntimeError("a batch begins before its ticks")
+        return self._state, self._associator
+
+    async def _close_batch(self, batch: Batch) -> None:
         """Says that the batch is complete once it is stored; a resumed run says it again, and the log drops repeats."""
+        state, associator = self._standing
         association = await asyncio.get_running_loop().run_in_executor(self._cpu, associator.snapshot)
         state = self._state = replace(state, association=association)
         with self._clock.wait("store"):
@@ -233,3 +257,7 @@ class Pipeline:
             "processed_frames": frames,
             "details": {"throughput": throughput},
         }
+
+
+def _processing(batch: Batch) -> str:
+    return f"processing sub-video batch {batch.index}"

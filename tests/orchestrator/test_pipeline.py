@@ -235,7 +235,8 @@ async def test_an_empty_prefix_fails_with_its_name(services: Services, videos: P
 
 async def test_cancel_ends_within_one_tick_and_the_final_state_is_the_last_word(services: Services) -> None:
     task = await new_task(services)
-    async with running(services, task) as run:
+    slow = replace(services, inference=fake_inference(2, delay_s=0.2))  # a tick takes longer than the ring
+    async with running(slow, task) as run:
         await until(lambda messages: len(frames_of(messages)) >= 3, services, task)
         await services.store.cancel(task.id)
         told = len(frames_of(await said(services, task)))
