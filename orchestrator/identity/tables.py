@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -36,7 +37,7 @@ class Sightings:
         return len(self.track_ids)
 
 
-class Table:
+class Table(ABC):
     """Columns of equal length that grow by blocks of rows. Subclasses are dataclasses of arrays."""
 
     def append(self, rows: Mapping[str, Any], count: int) -> None:
@@ -61,9 +62,9 @@ class Table:
         """The table that ``columns`` was taken from."""
         return cls(**{item.name: arrays[prefix + item.name] for item in fields(cls)})  # type: ignore[arg-type]
 
+    @abstractmethod
     def defaults(self) -> dict[str, float]:
         """Every column and what fills it where a new row says nothing."""
-        raise NotImplementedError
 
 
 @dataclass(slots=True)
