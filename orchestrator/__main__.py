@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
+
+import uvloop
 
 from orchestrator import log
 from orchestrator.errors import SpotOnError
@@ -23,7 +24,7 @@ def main() -> int:
     try:
         settings = load_settings()
         log.configure(settings.log_level)
-        asyncio.run(run_worker(settings))
+        uvloop.run(run_worker(settings))
     except SpotOnError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
