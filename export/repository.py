@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,17 +53,26 @@ class Serving:
     timeout_s: float
     max_queue_size: int
     warm_up_batches: tuple[int, ...]
-    threads: int | None = None
-    """Threads of one instance on a CPU; None on a GPU."""
+    rows_per_run: int | None = None
+    """On a CPU, rows that an instance, which has one thread there, computes at once; None on a GPU."""
 
 
-CPU_DETECTOR = Serving(
-    8, instances=2, queue_delay_us=0, timeout_s=60, max_queue_size=64, warm_up_batches=(1, 4), threads=1
-)
-"""Two instances of one thread: with several requests in flight on two cores a fifth faster than one of two threads."""
-CPU_REID = Serving(
-    64, instances=1, queue_delay_us=0, timeout_s=60, max_queue_size=64, warm_up_batches=(1, 16), threads=1
-)
+def _on_cpu(max_batch_size: int, instances: int, rows_per_run: int) -> Serving:
+    return Serving(
+        max_batch_size,
+        instances,
+        queue_delay_us=0,
+        timeout_s=60,
+        max_queue_size=64,
+        warm_up_batches=tuple(sorted({1, rows_per_run})),
+        rows_per_run=rows_per_run,
+    )
+
+
+CPU_DETECTOR = _on_cpu(8, instances=min(max(os.cpu_count() or 1, 2), 8), rows_per_run=1)
+"""An instance a core: with several requests in flight on two cores a fifth faster than one of two threads. A frame at a
+time takes 13 % less than four, and four crops 25 % less a crop than twenty-four: their activations fit the cache."""
+CPU_REID = _on_cpu(64, instances=1, rows_per_run=4)
 GPU_DETECTOR = Serving(16, instances=2, queue_delay_us=0, timeout_s=5, max_queue_size=64, warm_up_batches=(1, 4, 8, 16))
 GPU_REID = Serving(128, instances=1, queue_delay_us=500, timeout_s=5, max_queue_size=64, warm_up_batches=(1, 16, 128))
 
@@ -113,7 +123,8 @@ def model_config(spec: ModelSpec, serving: Serving, target: Target) -> ModelConf
     on_cpu = target is Target.CPU
     parameters = {"model_id": Parameter(spec.model_id)}
     if on_cpu:
-        parameters["intra_op_threads"] = Parameter(str(serving.threads or 1))
+        parameters["intra_op_threads"] = Parameter("1")
+        parameters["rows_per_run"] = Parameter(str(serving.rows_per_run or serving.max_batch_size))
     return ModelConfig(
         name=spec.name,
         backend="python" if on_cpu else None,

@@ -85,12 +85,14 @@ def test_cpu_repository(models: dict[str, Path], tmp_path: Path) -> None:
     assert [entry.batch_size for entry in config.model_warmup] == list(CPU_DETECTOR.warm_up_batches)
 
 
-def test_instances_and_threads_are_chosen_by_the_caller(models: dict[str, Path], tmp_path: Path) -> None:
-    serving = Serving(4, instances=3, queue_delay_us=7, timeout_s=1, max_queue_size=5, warm_up_batches=(2,), threads=1)
+def test_instances_and_rows_are_chosen_by_the_caller(models: dict[str, Path], tmp_path: Path) -> None:
+    serving = Serving(
+        4, instances=3, queue_delay_us=7, timeout_s=1, max_queue_size=5, warm_up_batches=(2,), rows_per_run=2
+    )
     write_repository(Target.CPU, tmp_path / "out", **models, detector_serving=serving)
     config = parse(tmp_path / "out" / "person_detector" / "config.pbtxt")
     assert config.instance_group[0].count == 3
-    assert config.parameters["intra_op_threads"].string_value == "1"
+    assert config.parameters["rows_per_run"].string_value == "2"
     assert config.dynamic_batching.max_queue_delay_microseconds == 7
 
 
