@@ -9,26 +9,19 @@ import numpy as np
 import torch
 from boxmot.structures import Boxes
 from boxmot.structures import Detections as BoxMotDetections
-from boxmot.trackers.common.association.matching import embedding_distance
 from boxmot.trackers.factory import create_tracker as create_engine
 from boxmot.trackers.specs import TrackerSpec
 from boxmot.utils import logger as boxmot_logger
 
 from orchestrator.errors import SettingsError
+from orchestrator.tracking.botsort import botsort_options, follow, tailor
 from orchestrator.tracking.memory import TrackMemory
 from orchestrator.tracking.state import pack_state, unpack_state
-from orchestrator.values import Detections, Float32, Tracks
+from orchestrator.values import Detections, Float32, Int64, Tracks
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
-NOMINAL_RATE = 30
-"""BoxMOT scales its buffer by rate / 30; at 30 the buffer is counted in frames, as the setting says."""
-MATCH_DISTANCE = 0.8
-SECOND_MATCH_DISTANCE = 0.5
-UNCONFIRMED_MATCH_DISTANCE = 0.7
-PROXIMITY_DISTANCE = 0.5
-"""1 - IoU limits of BoT-SORT (Aharon et al. 2022, arXiv:2206.14651, and its code), kept as published."""
 REVIVAL_S = 1.0
 """A track that comes back after a longer gap keeps its id only if it looks the same. BotSort revives lost tracks by
 overlap with where they would have walked alone, and after seconds that is whoever happens to pass there."""
@@ -59,20 +52,31 @@ class BoxMotTracker:
             self._start(embeddings.shape[1])
         boxes = _with_area(detections.boxes, size_hw)
         features = self._memory.complete(boxes, embeddings, frame_index) if self._memory.dimension else None
+        scores = np.clip(detections.scores, 0, 1).astype(np.float32)
+        ids, rows = self._follow(boxes, scores, features, frame_index)
+        looks = np.zeros((len(rows), 0), np.float32) if features is None else features[rows]
+        ids = self._memory.number(frame_index, ids, boxes[rows], looks)
+        return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
+
+    def _follow(
+        self, boxes: Float32, scores: Float32, features: Float32 | None, frame_index: int
+    ) -> tuple[Int64, Int64]:
+        """The engine's track ids [M] and the rows [M] of the detections that they took."""
+        if not np.isfinite(boxes).all():
+            raise ValueError(f"camera {self._camera_id}, tick {frame_index}: a box is not finite")
+        if self._settings.tracker == "botsort":
+            return follow(self._engine, boxes, scores, features, frame_index / self._rate)
         found = self._engine.update(
             BoxMotDetections(
                 Boxes(torch.from_numpy(boxes)),
-                torch.from_numpy(np.clip(detections.scores, 0, 1).astype(np.float32)),
-                torch.zeros(len(detections), dtype=torch.int64),
+                torch.from_numpy(scores),
+                torch.zeros(len(scores), dtype=torch.int64),
                 f"{self._camera_id}/{frame_index}",
                 embeddings=None if features is None else torch.from_numpy(features),
             ),
             **({"timestamp_s": frame_index / self._rate} if self._engine.variable_dt else {}),
         )
-        rows = found.detection_indices.numpy()
-        looks = np.zeros((len(rows), 0), np.float32) if features is None else features[rows]
-        ids = self._memory.number(frame_index, found.track_ids.numpy(), boxes[rows], looks)
-        return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
+        return found.track_ids.numpy(), found.detection_indices.numpy()
 
     def snapshot(self) -> bytes:
         """See ``CameraTracker.snapshot``."""
@@ -103,54 +107,17 @@ class BoxMotTracker:
 
 def _create(settings: Settings, camera_id: str, *, with_embeddings: bool) -> Any:
     boxmot_logger.setLevel(logging.WARNING)
-    options = _botsort_options(settings, with_embeddings) if settings.tracker == "botsort" else {}
+    is_botsort = settings.tracker == "botsort"
+    options = botsort_options(settings, with_embeddings=with_embeddings) if is_botsort else {}
     try:
         engine = create_engine(TrackerSpec(settings.tracker, options=tuple(sorted(options.items()))))
     except (ValueError, TypeError) as error:
         raise SettingsError(f"SPOTON_TRACKER: camera {camera_id}: {error}") from error
     if engine.requirements.frame or engine.requirements.masks:
         raise SettingsError(f"SPOTON_TRACKER: {settings.tracker} needs pixels, which association does not see")
-    if settings.tracker == "botsort" and with_embeddings:
-        _heed_looks(engine)
+    if is_botsort:
+        tailor(engine)
     return engine
-
-
-def _heed_looks(engine: Any) -> None:
-    """Lets looks speak against a match too: in BotSort they can only speak for one, so that people who cross swap ids.
-
-    To the published cost (1 - IoU, or the cosine distance where that is less) comes the cosine distance by which two
-    looks differ more than one person's do.
-    """
-    published = engine._first_association_cost
-
-    def cost(tracks: list[Any], detections: list[Any]) -> Float32:
-        overlap: Float32 = published(tracks, detections)
-        if not overlap.size:
-            return overlap
-        excess = embedding_distance(tracks, detections) - engine.appearance_thresh
-        return np.asarray(overlap + np.clip(excess, 0, None), np.float32)
-
-    engine._first_association_cost = cost
-
-
-def _botsort_options(settings: Settings, with_embeddings: bool) -> dict[str, bool | int | float]:
-    """A detection over the threshold starts and continues tracks; one over the low threshold only continues."""
-    return {
-        "track_high_thresh": settings.detection_threshold,
-        "new_track_thresh": settings.detection_threshold,
-        "track_low_thresh": settings.low_detection_threshold,
-        "track_buffer": settings.lost_track_buffer,
-        "frame_rate": NOMINAL_RATE,
-        "match_thresh": MATCH_DISTANCE,
-        "second_match_thresh": SECOND_MATCH_DISTANCE,
-        "unconfirmed_match_thresh": UNCONFIRMED_MATCH_DISTANCE,
-        "proximity_thresh": PROXIMITY_DISTANCE,
-        "appearance_thresh": 1 - settings.reid_similarity,
-        "use_embeddings": with_embeddings,
-        "fuse_first_associate": False,
-        "use_cmc": False,
-        "variable_dt": True,
-    }
 
 
 def _with_area(boxes: Float32, size_hw: tuple[int, int]) -> Float32:

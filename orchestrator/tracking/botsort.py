@@ -1,0 +1,107 @@
+"""BoT-SORT as SpotOn runs it: for a camera that stands still, between numpy arrays.
+
+BoxMOT's public ``update`` wraps arrays into torch structures and checks each several times, and asks its tracks for
+their boxes one by one: with five people a frame, two fifths of the time of a tick. ``tailor`` and ``follow`` leave that
+out; the tracks are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from boxmot.trackers.common.association.matching import embedding_distance
+
+from orchestrator.settings import Settings
+from orchestrator.values import Float32, Int64
+
+NOMINAL_RATE = 30
+"""BoxMOT scales its buffer by rate / 30; at 30 the buffer is counted in frames, as the setting says."""
+MATCH_DISTANCE = 0.8
+SECOND_MATCH_DISTANCE = 0.5
+UNCONFIRMED_MATCH_DISTANCE = 0.7
+PROXIMITY_DISTANCE = 0.5
+"""1 - IoU limits of BoT-SORT (Aharon et al. 2022, arXiv:2206.14651, and its code), kept as published."""
+
+
+def botsort_options(settings: Settings, *, with_embeddings: bool) -> dict[str, bool | int | float]:
+    """A detection over the threshold starts and continues tracks; one over the low threshold only continues."""
+    return {
+        "track_high_thresh": settings.detection_threshold,
+        "new_track_thresh": settings.detection_threshold,
+        "track_low_thresh": settings.low_detection_threshold,
+        "track_buffer": settings.lost_track_buffer,
+        "frame_rate": NOMINAL_RATE,
+        "match_thresh": MATCH_DISTANCE,
+        "second_match_thresh": SECOND_MATCH_DISTANCE,
+        "unconfirmed_match_thresh": UNCONFIRMED_MATCH_DISTANCE,
+        "proximity_thresh": PROXIMITY_DISTANCE,
+        "appearance_thresh": 1 - settings.reid_similarity,
+        "use_embeddings": with_embeddings,
+        "fuse_first_associate": False,
+        "use_cmc": False,
+        "variable_dt": True,
+    }
+
+
+def tailor(engine: Any) -> None:
+    """Replaces what BoxMOT's ``BotSort`` does with track objects one by one; ``follow`` then takes its ticks."""
+    engine._association_boxes = _boxes_of
+    engine.format_outputs = _ids_and_rows
+    if engine.use_embeddings:
+        _heed_looks(engine)
+
+
+def follow(
+    engine: Any, boxes: Float32, scores: Float32, features: Float32 | None, time_s: float
+) -> tuple[Int64, Int64]:
+    """One tick of a tailored engine.
+
+    Args:
+        engine: the ``BotSort``.
+        boxes: [N, 4] xyxy, finite, with an area.
+        scores: [N]
+        features: [N, D] row by row with the boxes; None where it goes without.
+        time_s: of the tick, later than the last one's.
+
+    Returns:
+        [M] the engine's ids of the confirmed tracks that took a detection, and [M] the rows of these detections.
+    """
+    time_s, engine._prediction_dt = engine._resolve_timing(None, time_s)
+    detections = np.column_stack([boxes, scores, np.zeros(len(boxes))]).astype(np.float32)
+    found: Int64 = engine._track_detections(detections, None, features)
+    engine._last_timestamp_s = time_s
+    return found[:, 0], found[:, 1]
+
+
+def _boxes_of(tracks: Sequence[Any]) -> Any:
+    """[N, 4] xyxy of tracks, where predicted, and of detections."""
+    if not tracks:
+        return np.zeros((0, 4), np.float32)
+    xywh = np.array([track.xywh if track.mean is None else track.mean[:4] for track in tracks])
+    half = xywh[:, 2:] / 2
+    return np.hstack([xywh[:, :2] - half, xywh[:, :2] + half])
+
+
+def _ids_and_rows(tracks: Sequence[Any], dtype: Any = None) -> Int64:  # noqa: ARG001 (BoxMOT names it)
+    return np.array([(track.id, track.det_ind) for track in tracks], np.int64).reshape(-1, 2)
+
+
+def _heed_looks(engine: Any) -> None:
+    """Lets looks speak against a match too: in BotSort they can only speak for one, so that people who cross swap ids.
+
+    To the published cost (1 - IoU, or the cosine distance where that is less) comes the cosine distance by which two
+    looks differ more than one person's do.
+    """
+
+    def cost(tracks: list[Any], detections: list[Any]) -> Float32:
+        if not tracks or not detections:
+            return np.zeros((len(tracks), len(detections)), np.float32)
+        apart = engine.association_distance(tracks, detections)
+        looks = embedding_distance(tracks, detections)
+        alike = np.where((looks > engine.appearance_thresh) | (apart > engine.proximity_thresh), 1.0, looks)
+        excess = np.clip(looks - engine.appearance_thresh, 0, None)
+        return np.asarray(np.minimum(apart, alike) + excess, np.float32)
+
+    engine._first_association_cost = cost

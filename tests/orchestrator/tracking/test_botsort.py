@@ -1,0 +1,59 @@
+"""The short way through BoT-SORT gives what BoxMOT's public way gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from boxmot.structures import Boxes
+from boxmot.structures import Detections as BoxMotDetections
+from boxmot.trackers.factory import create_tracker
+from boxmot.trackers.specs import TrackerSpec
+
+from orchestrator.settings import Settings
+from orchestrator.tracking.botsort import _heed_looks, botsort_options, follow, tailor
+
+
+def engine(*, with_embeddings: bool):
+    options = botsort_options(Settings(_env_file=None), with_embeddings=with_embeddings)  # type: ignore[call-arg]
+    return create_tracker(TrackerSpec("botsort", options=tuple(sorted(options.items()))))
+
+
+def tick(random: np.random.Generator, feet: np.ndarray, looks: np.ndarray):
+    seen = random.random(len(feet)) > 0.2
+    size = np.array([40.0, 120.0])
+    middle = feet[seen] + random.normal(0, 2, (seen.sum(), 2))
+    boxes = np.hstack([middle - size / 2, middle + size / 2]).astype(np.float32)
+    features = looks[seen] + random.normal(0, 0.3, (seen.sum(), looks.shape[1]))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    return boxes, random.uniform(0.15, 1, seen.sum()).astype(np.float32), features.astype(np.float32)
+
+
+@pytest.mark.parametrize("with_embeddings", [False, True])
+def test_the_tracks_are_those_of_the_public_update(with_embeddings):
+    random = np.random.default_rng(4)
+    feet, steps = random.uniform((100, 200), (1100, 600), (8, 2)), random.normal(0, 6, (8, 2))
+    looks = random.normal(size=(8, 16))
+    short, public = engine(with_embeddings=with_embeddings), engine(with_embeddings=with_embeddings)
+    tailor(short)
+    if with_embeddings:
+        _heed_looks(public)
+    rows_seen = 0
+    for index in range(120):
+        feet += steps
+        boxes, scores, features = tick(random, feet, looks)
+        found = public.update(
+            BoxMotDetections(
+                Boxes(torch.from_numpy(boxes)),
+                torch.from_numpy(scores),
+                torch.zeros(len(scores), dtype=torch.int64),
+                f"c1/{index}",
+                embeddings=torch.from_numpy(features) if with_embeddings else None,
+            ),
+            timestamp_s=index / 12,
+        )
+        ids, rows = follow(short, boxes, scores, features if with_embeddings else None, index / 12)
+        np.testing.assert_array_equal(ids, found.track_ids.numpy())
+        np.testing.assert_array_equal(rows, found.detection_indices.numpy())
+        rows_seen += len(rows)
+    assert rows_seen > 400
