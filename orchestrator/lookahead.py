@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from orchestrator.batch import BatchReader, CameraFile
 from orchestrator.control import TaskControl
 from orchestrator.inference.client import Inference
 from orchestrator.inference.protocols import ImageSlot
+from orchestrator.inference.selection import Chosen, choose
 from orchestrator.media import Batch
 from orchestrator.metrics import StageClock
 from orchestrator.settings import Settings
@@ -93,14 +94,16 @@ class LookAhead:
         try:
             async with aclosing(batches):
                 async for of in batches:
+                    finding: asyncio.Task[_Found] | None = None
                     for index in range(of.reader.ticks):
                         await room.acquire()
-                        coming.put_nowait(await self._begin(of, index))
+                        finding = await self._begin(of, index, finding)
+                        coming.put_nowait(asyncio.create_task(self._finish(of, index, finding)))
         finally:
             coming.put_nowait(None)
 
-    async def _begin(self, of: OpenBatch, index: int) -> asyncio.Task[Tick]:
-        """Reads one tick and sends it on its way through inference."""
+    async def _begin(self, of: OpenBatch, index: int, before: asyncio.Task[_Found] | None) -> asyncio.Task[_Found]:
+        """Reads one tick and sends it on its way; ``before`` is the one before it in its batch."""
         await self._control.gate()
         slot = await self._detector.acquire()
         try:
@@ -108,27 +111,53 @@ class LookAhead:
         except BaseException:
             self._detector.release(slot)
             raise
-        return asyncio.create_task(self._infer(of, index, slot, frames))
+        return asyncio.create_task(self._find(slot, frames, before))
 
-    async def _infer(self, of: OpenBatch, index: int, slot: ImageSlot, frames: Sequence[Frame]) -> Tick:
+    async def _find(self, slot: ImageSlot, frames: Sequence[Frame], before: asyncio.Task[_Found] | None) -> _Found:
         try:
             with self._clock.wait("detect"):
                 detections = await self._detector.detect(slot, [frame.size_hw for frame in frames])
         finally:
             self._detector.release(slot)
-        with self._clock.wait("embed"):
-            embeddings = await self._embed(index, frames, detections)
-        return Tick(of, index, frames, detections, embeddings)
+        earlier = (await before).chosen if before else {}
+        chosen = {
+            frame.camera_id: choose(
+                earlier.get(frame.camera_id, Chosen.nobody()),
+                found.select(found.scores >= self._settings.detection_threshold),
+                self._settings.embed_every,
+            )
+            for frame, found in zip(frames, detections, strict=True)
+        }
+        return _Found(frames, detections, chosen)
 
-    async def _embed(self, index: int, frames: Sequence[Frame], found: Sequence[Detections]) -> Sequence[Float32]:
-        """Embeds what may start a track; what can only continue one is matched by place alone, and left zero."""
-        due = index % self._settings.embed_every == 0
-        sure = [(detections.scores >= self._settings.detection_threshold) & due for detections in found]
-        boxes = [detections.boxes[mask] for detections, mask in zip(found, sure, strict=True)]
-        rows = [np.zeros((len(mask), self._embedder.dimension), np.float32) for mask in sure]
-        for row, mask, values in zip(rows, sure, await self._embedder.embed(frames, boxes), strict=True):
-            row[mask] = values
-        return rows
+    async def _finish(self, of: OpenBatch, index: int, finding: asyncio.Task[_Found]) -> Tick:
+        found = await finding
+        with self._clock.wait("embed"):
+            embeddings = await self._embed(found)
+        return Tick(of, index, found.frames, found.detections, embeddings)
+
+    async def _embed(self, found: _Found) -> Sequence[Float32]:
+        """Embeds who is due of those that may start a track; the others are matched by place, and left zero."""
+        threshold = self._settings.detection_threshold
+        due = [
+            np.flatnonzero(detections.scores >= threshold)[chosen.due]
+            for detections, chosen in zip(found.detections, found.chosen.values(), strict=True)
+        ]
+        boxes = [detections.boxes[rows] for detections, rows in zip(found.detections, due, strict=True)]
+        embeddings = [np.zeros((len(each), self._embedder.dimension), np.float32) for each in found.detections]
+        for target, rows, values in zip(embeddings, due, await self._embedder.embed(found.frames, boxes), strict=True):
+            target[rows] = values
+        return embeddings
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A tick after detection: the i-th detections belong to the i-th frame."""
+
+    frames: Sequence[Frame]
+    detections: Sequence[Detections]
+    chosen: Mapping[str, Chosen]
+    """By camera, in the order of the frames: whom to embed."""
 
 
 def _drain(queue: asyncio.Queue[asyncio.Task[Tick] | None]) -> list[asyncio.Task[Tick] | None]:

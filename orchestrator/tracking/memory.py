@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from orchestrator.boxes import iou
 from orchestrator.values import Bool, Float32, Int64
 
 LOOK_MEMORY = 0.9
@@ -78,15 +79,6 @@ class TrackMemory:
         if len(look):
             return float(track.look @ look) >= self.similarity
         return float(iou(box[None], track.box[None])[0, 0]) >= SAME_PLACE_IOU
-
-
-def iou(boxes: Float32, others: Float32) -> Float32:
-    """Intersection over union of boxes [N, 4] and [M, 4] xyxy with an area -> [N, M]."""
-    upper = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    lower = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.clip(lower - upper, 0, None), axis=2)
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)[:, None] + np.prod(others[:, 2:] - others[:, :2], axis=1)
-    return np.asarray(shared / (areas - shared), np.float32)
 
 
 def _unit(look: Float32) -> Float32:
