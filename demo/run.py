@@ -21,7 +21,8 @@ from demo.report import render
 from demo.results import write_pictures, write_report
 from demo.servers.stack import Stack
 from demo.site.build import SiteFiles, build_site
-from demo.site.scene import SHORT, Scene, make_scene
+from demo.site.scene import SHORT, Scene
+from demo.site.scenes import make_scene
 from demo.truth import SiteTruth, load_truth
 from demo.upload import ignored_videos, match_videos, upload
 from orchestrator.errors import SpotOnError

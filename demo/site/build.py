@@ -34,6 +34,8 @@ Progress = Callable[[int, int], None]
 
 _TEXEL = 0.025
 """Metres between samples of the ground."""
+_MOST_TEXELS = 16e6
+"""On a ground that would need more, the samples lie farther apart."""
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when its parent ends."""
 _RECORDED_FROM = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -61,8 +63,12 @@ class SiteFiles:
         return self.root / "truth" / "map.csv"
 
     def camera_truth(self, camera_id: str) -> Path:
-        """One camera's boxes, MOT format."""
+        """One camera's boxes of whole bodies, MOT format."""
         return self.root / "truth" / f"{camera_id}.txt"
+
+    def camera_visible_truth(self, camera_id: str) -> Path:
+        """The boxes of what is visible of the same people, row by row as in ``camera_truth``."""
+        return self.root / "truth" / f"{camera_id}_visible.txt"
 
     @property
     def description(self) -> Path:
@@ -125,8 +131,9 @@ def _description(scene: Scene, version: str) -> dict[str, Any]:
 def version_hash(scene: Scene) -> str:
     """A hash of the scene and of the code that renders it."""
     digest = hashlib.sha256(repr(asdict(scene)).encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
+    folder = Path(__file__).parent
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(str(source.relative_to(folder)).encode() + source.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -192,8 +199,9 @@ def _render_all(files: SiteFiles, scene: Scene, paths: Trajectories, progress: P
         truths[job.camera].extend(result)
     for camera, each in enumerate(scene.cameras):
         ordered = sorted(truths[camera], key=lambda truth: truth.frame)
-        lines = mot_lines(ordered, each.camera.width, each.camera.height)
-        files.camera_truth(each.camera.camera_id).write_text("\n".join(lines) + "\n")
+        whole, visible = mot_lines(ordered, each.camera.width, each.camera.height)
+        files.camera_truth(each.camera.camera_id).write_text("\n".join(whole) + "\n")
+        files.camera_visible_truth(each.camera.camera_id).write_text("\n".join(visible) + "\n")
     progress(total, total)
 
 
@@ -229,7 +237,9 @@ class _Studio:
     def __init__(self, recipe: _Recipe) -> None:
         scene = recipe.scene
         self._scene, self._paths = scene, recipe.paths
-        self._ground = make_ground(scene.ground, scene.solids, scene.light, scene.bounds, _TEXEL, scene.seed)
+        x0, y0, x1, y1 = scene.bounds
+        texel = max(_TEXEL, ((x1 - x0) * (y1 - y0) / _MOST_TEXELS) ** 0.5)
+        self._ground = make_ground(scene.ground, scene.solids, scene.light, scene.bounds, texel, scene.seed)
         self._renderers: dict[int, FrameRenderer] = {}
 
     def render(self, job: _Job, tick: Callable[[], None]) -> list[FrameTruth]:
@@ -243,7 +253,7 @@ class _Studio:
                 motion = self._paths.at(frame)
                 rendered = renderer.draw(motion, self._ground.sunlight(motion.xy), rng)
                 video.write(rendered.rgb)
-                truths.append(FrameTruth(frame, rendered.boxes, rendered.visibility))
+                truths.append(FrameTruth(frame, rendered.boxes, rendered.visible_boxes, rendered.visibility))
                 tick()
         return truths
 

@@ -10,6 +10,7 @@ import numpy as np
 from demo.site.body import Outfit
 from demo.site.clothes import PATTERNS, Rgb, Wardrobe
 from demo.site.gait import ArmPose, Build
+from demo.site.spread import far_apart
 
 _SKIN: tuple[Rgb, ...] = (
     (238, 203, 180),
@@ -46,6 +47,13 @@ def draw_people(rng: np.random.Generator, count: int, alike: float = 0.2) -> lis
         else:
             people.append(draw_person(rng))
     return people
+
+
+def draw_distinct_people(rng: np.random.Generator, count: int) -> list[Person]:
+    """``count`` people whose clothes differ as much as those of many more people allow."""
+    candidates = [draw_person(rng) for _ in range(8 * count)]
+    clothes = np.array([(*each.wardrobe.top, *each.wardrobe.bottom) for each in candidates], np.float32)
+    return [candidates[row] for row in far_apart(clothes, count, rng)]
 
 
 def draw_person(rng: np.random.Generator) -> Person:

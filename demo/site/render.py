@@ -62,6 +62,8 @@ class Rendered:
     """[H, W, 3]."""
     boxes: Float32
     """[P, 4] xyxy of the whole body, pixels, not clipped to the frame; NaN for who is not in front of the camera."""
+    visible_boxes: Float32
+    """[P, 4] xyxy around the pixels that show each person, in whole pixels; NaN for who is not seen."""
     visibility: Float32
     """[P] visible pixels over all pixels of the body, those outside the frame included."""
     seen_pixels: Int64
@@ -99,7 +101,7 @@ class FrameRenderer:
         """One moment; ``sunlight`` [P] is the share of the sun that reaches each person, ``rng`` makes the noise."""
         frame = self._backdrop.rgb.copy()
         surfaces = self._surfaces(motion, sunlight)
-        boxes = np.full((len(self._heights), 4), np.nan, np.float32)
+        boxes, seen = np.full((2, len(self._heights), 4), np.nan, np.float32)
         visibility = np.zeros(len(self._heights), np.float32)
         place = person = np.zeros(0, np.int64)
         for surface in surfaces:
@@ -108,7 +110,8 @@ class FrameRenderer:
             boxes[surface.rows, 2:] = surface.pixels.max(axis=1)
         if surfaces:
             visibility, place, person = self._paint(frame, surfaces, boxes)
-        return Rendered(self._sensed(frame, rng), boxes, visibility, place, person)
+            seen = _tight_boxes(place, person, len(boxes), frame.shape[:2])
+        return Rendered(self._sensed(frame, rng), boxes, seen, visibility, place, person)
 
     def _surfaces(self, motion: Motion, sunlight: Float32) -> list[_Surface]:
         rows, tall = self._in_view(motion)
@@ -257,6 +260,20 @@ def _areas(fragments: Fragments, whose: Int64, boxes: Float32) -> Int64:
     total = np.concatenate([[0], np.cumsum(covered)])
     areas: Int64 = total[start[1:]] - total[start[:-1]]
     return areas
+
+
+def _tight_boxes(place: Int64, person: Int64, people: int, shape: tuple[int, int]) -> Float32:
+    """[P, 4] xyxy around the pixels ``y * W + x`` that show each person; NaN where there are none."""
+    rows = np.zeros((people, shape[0]), bool)
+    columns = np.zeros((people, shape[1]), bool)
+    y = place // shape[1]
+    rows[person, y] = True
+    columns[person, place - y * shape[1]] = True
+    first = [axis.argmax(axis=1) for axis in (columns, rows)]
+    last = [axis.shape[1] - axis[:, ::-1].argmax(axis=1) for axis in (columns, rows)]
+    boxes = np.stack([*first, *last], axis=1).astype(np.float32)
+    boxes[~rows.any(axis=1)] = np.nan
+    return boxes
 
 
 class Grain:

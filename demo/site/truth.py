@@ -10,6 +10,7 @@ import numpy as np
 
 from demo.site.camera import Camera
 from demo.site.scene import Scene
+from demo.site.spread import far_apart
 from demo.site.walk import Trajectories
 from orchestrator.values import Float32
 
@@ -25,23 +26,31 @@ class FrameTruth:
     """From 0 over the whole recording."""
     boxes: Float32
     """[P, 4] xyxy of all people of the scene, unclipped, NaN where not in front of the camera."""
+    visible_boxes: Float32
+    """[P, 4] xyxy around the pixels that show each of them, NaN where none does."""
     visibility: Float32
     """[P]"""
 
 
-def mot_lines(truths: Sequence[FrameTruth], width: int, height: int) -> list[str]:
-    """Lines ``frame,id,x,y,w,h,1,1,visibility`` of MOT Challenge: frames and ids from 1, boxes clipped to the frame.
+def mot_lines(truths: Sequence[FrameTruth], width: int, height: int) -> tuple[list[str], list[str]]:
+    """Lines ``frame,id,x,y,w,h,1,1,visibility`` of MOT Challenge: frames and ids from 1.
 
-    Whoever shows not a single pixel is not listed.
+    First with the boxes of whole bodies, clipped to the frame; then, row by row for the same people, with the boxes of
+    what is visible of them. Whoever shows not a single pixel is not listed.
     """
-    lines = []
+    whole, visible = [], []
     for truth in truths:
         boxes = np.clip(np.nan_to_num(truth.boxes), 0, np.array([width, height, width, height], np.float32))
         sides = boxes[:, 2:] - boxes[:, :2]
         for row in np.flatnonzero((sides >= _LEAST_SIDES).all(axis=1) & (truth.visibility > 0)):
-            x, y, (w, h) = boxes[row, 0], boxes[row, 1], sides[row]
-            lines.append(f"{truth.frame + 1},{row + 1},{x:.2f},{y:.2f},{w:.2f},{h:.2f},1,1,{truth.visibility[row]:.3f}")
-    return lines
+            whole.append(_mot_line(truth, int(row), boxes[row]))
+            visible.append(_mot_line(truth, int(row), truth.visible_boxes[row]))
+    return whole, visible
+
+
+def _mot_line(truth: FrameTruth, row: int, box: Float32) -> str:
+    x, y, (w, h) = box[0], box[1], box[2:] - box[:2]
+    return f"{truth.frame + 1},{row + 1},{x:.2f},{y:.2f},{w:.2f},{h:.2f},1,1,{truth.visibility[row]:.3f}"
 
 
 def write_map(path: Path, paths: Trajectories) -> None:
@@ -64,18 +73,8 @@ def surveyed_points(scene: Scene, camera: Camera, count: int = 14) -> tuple[Floa
     reach = -origin[2] / np.minimum(picked[:, 2], -1e-6)
     ground = (origin + picked * reach[:, None])[:, :2]
     ground = ground[(picked[:, 2] < -0.01) & (reach < 30)]
-    spread = _far_apart(camera.project(np.pad(ground, ((0, 0), (0, 1))).astype(np.float32))[0], count, rng)
+    spread = far_apart(camera.project(np.pad(ground, ((0, 0), (0, 1))).astype(np.float32))[0], count, rng)
     metres = ground[spread].astype(np.float32)
     pixels, _ = camera.project(np.pad(metres, ((0, 0), (0, 1))).astype(np.float32))
     noisy_pixels = pixels + rng.normal(0, 0.5, pixels.shape)
     return noisy_pixels.astype(np.float32), (metres + rng.normal(0, 0.01, metres.shape)).astype(np.float32)
-
-
-def _far_apart(points: Float32, count: int, rng: np.random.Generator) -> list[int]:
-    """Rows of points chosen one by one, each the farthest from those chosen before."""
-    chosen = [int(rng.integers(len(points)))]
-    distance = np.full(len(points), np.inf)
-    while len(chosen) < min(count, len(points)):
-        distance = np.minimum(distance, np.linalg.norm(points - points[chosen[-1]], axis=1))
-        chosen.append(int(distance.argmax()))
-    return chosen

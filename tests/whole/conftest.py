@@ -19,7 +19,8 @@ from demo.model_repository import SETTINGS, prepare_models
 from demo.servers.ports import free_ports
 from demo.servers.stack import Stack
 from demo.site.build import SiteFiles, build_site
-from demo.site.scene import SHORT, make_scene
+from demo.site.scene import SHORT
+from demo.site.scenes import make_scene
 from demo.upload import upload
 from tests.orchestrator.videos import cut, write_video
 

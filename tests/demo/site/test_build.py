@@ -7,10 +7,11 @@ import pytest
 import yaml
 
 from demo.site.build import SiteFiles, build_site
-from demo.site.scene import Recording, make_scene
+from demo.site.scene import Recording
+from demo.site.scenes import make_scene
 
 CAMERAS = ("c01", "c02")
-SCENE = make_scene("campus", 2, Recording(people=4, cameras=CAMERAS, sub_videos=2, sub_video_seconds=0.5, width=640))
+SCENE = make_scene("campus", 2, Recording(people=4, cameras=2, sub_videos=2, sub_video_seconds=0.5, width=640))
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,22 @@ def test_truth_lists_people_inside_the_frame_where_they_stand(built):
             assert abs(foot[1] - (y + height)) < 0.12 * height
             checked += 1
     assert checked > 10
+
+
+def test_what_is_visible_lies_within_the_whole_body_and_the_frame(built):
+    files, _ = built
+    for camera_id in CAMERAS:
+        whole, visible = (
+            np.loadtxt(path(camera_id), delimiter=",", ndmin=2)
+            for path in (files.camera_truth, files.camera_visible_truth)
+        )
+        assert np.array_equal(whole[:, [0, 1, 6, 7, 8]], visible[:, [0, 1, 6, 7, 8]])
+        assert (visible[:, 2:4] > whole[:, 2:4] - 1).all()
+        assert (visible[:, 2:4] + visible[:, 4:6] < whole[:, 2:4] + whole[:, 4:6] + 1).all()
+        assert (visible[:, 2:4] >= 0).all()
+        assert (visible[:, 2:4] + visible[:, 4:6] <= (640, 360)).all()
+        full = whole[:, 8] == 1
+        assert np.abs(whole[full, 4:6] - visible[full, 4:6]).max() < 3
 
 
 def test_the_site_file_names_cameras_and_survey_points_that_fit(built):

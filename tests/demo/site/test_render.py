@@ -46,6 +46,7 @@ def test_boxes_are_tight_around_the_pixels_of_people(people):
         x, y = place % CAMERA.width, place // CAMERA.width
         found = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1])
         assert np.abs(found - box).max() < 2.0
+        assert np.array_equal(found, frame.visible_boxes[person])
 
 
 def test_people_change_the_pixels_that_are_said_to_show_them(people):
@@ -71,6 +72,16 @@ def test_a_wall_and_a_person_in_front_hide_and_distance_decides(people):
     assert with_wall.visibility[1] == pytest.approx(1.0)
     assert with_wall.visibility[2] == 0
     assert np.isnan(with_wall.boxes[2]).all() or with_wall.boxes[2, 3] - with_wall.boxes[2, 1] < 2
+
+
+def test_the_visible_box_ends_where_a_wall_begins(people):
+    low = replace(WALL, height=1.2)
+    frame = draw(CLEAN, people, standing((0, 8), (0, 4), (5, 900)), (low,))
+    assert 0.1 < frame.visibility[0] < 0.9
+    assert np.abs(frame.visible_boxes[0, :3] - frame.boxes[0, :3]).max() < 2
+    assert frame.visible_boxes[0, 3] < frame.boxes[0, 3] - 10
+    assert np.abs(frame.visible_boxes[1] - frame.boxes[1]).max() < 2
+    assert np.isnan(frame.visible_boxes[2]).all()
 
 
 def test_what_lies_outside_the_frame_counts_as_hidden(people):

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from demo.site.scene import SHORT, Recording, make_scene
+from demo.site.scene import SHORT, Recording
+from demo.site.scenes import make_scene
 from demo.site.walk import Trajectories, walk
 
 BODY_WIDTH = 0.5
