@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import runpy
 import sys
 from collections.abc import Coroutine
@@ -13,8 +14,10 @@ from typing import Any
 from rich.console import Console
 
 from demo.console import Reporter, reporter_for
-from demo.run import PROFILES, DemoOptions, RunOptions, demo, render_site, run, scene_of
+from demo.run import PROFILES, DemoOptions, RunOptions, contact_sheet, demo, render_site, run, scene_of
 from demo.servers.errors import ServersError, StoppedBySignalError
+from demo.site.scene import Recording
+from demo.site.scenes import SCENES
 from orchestrator.errors import SpotOnError
 
 STATE = Path(".spoton")
@@ -63,11 +66,14 @@ def _chosen(options: argparse.Namespace, reporter: Reporter, *, serve: bool) -> 
     if options.command == "render":
         scene, files = scene_of(_demo_options(options, serve=False))
         return render_site(scene, options.out or files.root, reporter)
+    if options.command == "contact-sheet":
+        return contact_sheet(options.state, options.seed, options.out, reporter)
     return demo(_demo_options(options, serve=serve), reporter)
 
 
 def _demo_options(options: argparse.Namespace, *, serve: bool) -> DemoOptions:
-    return DemoOptions(options.state, options.scene, options.seed, options.profile, serve)
+    sizes = Recording(options.people, options.cameras, options.sub_videos, options.seconds, options.fps, options.width)
+    return DemoOptions(options.state, options.scene, options.seed, options.profile, serve, sizes)
 
 
 def _train(words: list[str]) -> int:
@@ -77,21 +83,43 @@ def _train(words: list[str]) -> int:
     return 0
 
 
+def _scene_arguments() -> argparse.ArgumentParser:
+    scene = argparse.ArgumentParser(add_help=False)
+    scene.add_argument("--scene", default="campus", help="a scene by name, listed below (default: %(default)s)")
+    scene.add_argument("--seed", type=int, default=1, help="another seed, other people (default: %(default)s)")
+    scene.add_argument(
+        "--profile", choices=PROFILES, default="default", help="short: 6 people, 2 sub-videos of 4 s a camera"
+    )
+    sizes = scene.add_argument_group("sizes", "each replaces what the scene or the profile says")
+    sizes.add_argument("--people", type=int, metavar="N")
+    sizes.add_argument("--cameras", type=int, metavar="N", help="the scene's first N; the market has any number")
+    sizes.add_argument("--seconds", type=float, metavar="S", help="length of one sub-video")
+    sizes.add_argument("--sub-videos", type=int, metavar="N", help="of each camera")
+    sizes.add_argument("--fps", type=int, metavar="N", help="frames a second")
+    sizes.add_argument("--width", type=int, metavar="W", help="of the frames, pixels (default: 1280)")
+    return scene
+
+
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--state", type=Path, default=STATE, help="everything is kept here (default: %(default)s)")
     shared.add_argument("--no-serve", action="store_true", help="end after the table even on a terminal")
-    scene = argparse.ArgumentParser(add_help=False)
-    scene.add_argument("--scene", default="campus", help="a scene by name (default: %(default)s)")
-    scene.add_argument("--seed", type=int, default=1, help="another seed, other people (default: %(default)s)")
-    scene.add_argument("--profile", choices=PROFILES, default="default", help="short: 2 x 4 s a camera")
-
+    scene = _scene_arguments()
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", title="commands; without one, the demo")
-    commands.add_parser(DEMO, parents=[shared, scene], help="the whole way on the simulated site")
-    commands.add_parser("up", parents=[shared, scene], help="the demo's servers and videos, no task")
-    render = commands.add_parser("render", parents=[shared, scene], help="the demo's videos and ground truth alone")
+    simulated = functools.partial(
+        commands.add_parser,
+        parents=[shared, scene],
+        epilog="scenes, from easy to hard:\n" + "\n".join(f"  {name:8} {SCENES[name].description}" for name in SCENES),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulated(DEMO, help="the whole way on the simulated site")
+    simulated("up", help="the demo's servers and videos, no task")
+    render = simulated("render", help="the demo's videos and ground truth alone")
     render.add_argument("--out", type=Path, help="the folder to write")
+    sheet = commands.add_parser("contact-sheet", parents=[shared], help="frames of all scenes with their true boxes")
+    sheet.add_argument("--seed", type=int, default=1, help="another seed, other people (default: %(default)s)")
+    sheet.add_argument("--out", type=Path, required=True, help="the JPEG to write")
     own = commands.add_parser("run", parents=[shared], help="the same stack on your own recordings")
     own.add_argument("--site", type=Path, required=True, help="your site file")
     own.add_argument(

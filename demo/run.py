@@ -9,27 +9,32 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from demo.client import SpotOnClient, TaskProgress
 from demo.console import Reporter, Step
 from demo.model_repository import SETTINGS, prepare_models
+from demo.pictures.contact_sheet import save_contact_sheet
 from demo.recording import Recording
 from demo.report import render
 from demo.results import write_pictures, write_report
 from demo.servers.stack import Stack
 from demo.site.build import SiteFiles, build_site
 from demo.site.scene import SHORT, Scene
-from demo.site.scenes import make_scene
+from demo.site.scene import Recording as SceneSizes
+from demo.site.scenes import SCENES, make_scene
 from demo.truth import SiteTruth, load_truth
 from demo.upload import ignored_videos, match_videos, upload
 from orchestrator.errors import SpotOnError
 from orchestrator.homography import load_homographies
 from orchestrator.site import Environment, Site, load_site
 
-PROFILES = ("default", "short")
+PROFILES: Mapping[str, SceneSizes] = MappingProxyType({"default": SceneSizes(), "short": SHORT})
+GLIMPSE = SceneSizes(sub_videos=1, sub_video_seconds=6.0, fps=4)
+"""What the contact sheet renders of every scene."""
 LOG_LINES = 12
 T = TypeVar("T")
 
@@ -48,6 +53,8 @@ class DemoOptions:
     profile: str = "default"
     serve: bool = True
     """Keep serving afterwards until a signal comes."""
+    sizes: SceneSizes = field(default_factory=SceneSizes)
+    """What they say goes before the profile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ async def demo(options: DemoOptions, reporter: Reporter, *, task: bool = True) -
 
     Raises:
         SpotOnError: what went wrong, fit to be shown; ``ServersError`` where a server is at fault.
-        ValueError: there is no such scene or seed.
+        ValueError: there is no such scene or seed, or a size cannot be.
     """
     scene, files = scene_of(options)
     models, folder = options.state / "model_repository", options.state / "demo"
@@ -113,15 +120,36 @@ async def run(options: RunOptions, reporter: Reporter) -> None:
 
 
 def scene_of(options: DemoOptions) -> tuple[Scene, SiteFiles]:
-    """The scene of the demo and where it is kept; raises ``ValueError`` where there is no such scene or seed."""
-    scene = make_scene(options.scene, options.seed, SHORT if options.profile == "short" else None)
-    return scene, SiteFiles(options.state / "sites" / f"{options.scene}-{options.profile}-{options.seed}")
+    """The scene of the demo and where it is kept: other sizes, another folder.
+
+    Raises:
+        ValueError: there is no such scene or seed, or a size cannot be.
+    """
+    given = {name: size for name, size in asdict(options.sizes).items() if size is not None}
+    scene = make_scene(options.scene, options.seed, replace(PROFILES[options.profile], **given))
+    name = "-".join(
+        [options.scene, options.profile, str(options.seed), *(f"{name}_{size:g}" for name, size in given.items())]
+    )
+    return scene, SiteFiles(options.state / "sites" / name)
 
 
 async def render_site(scene: Scene, folder: Path, reporter: Reporter) -> SiteFiles:
     """Renders a scene into a folder unless it is there already."""
     with reporter.step(f"rendering {scene.title}", "frames") as step:
         return await _in_thread(step, lambda report: build_site(scene, folder, report))
+
+
+async def contact_sheet(state: Path, seed: int, out: Path, reporter: Reporter) -> None:
+    """Writes a sheet of frames from all scenes with their true boxes; renders a few seconds of each first.
+
+    Raises:
+        ValueError: there is no such seed.
+    """
+    sites = [scene_of(DemoOptions(state, name, seed, sizes=GLIMPSE)) for name in SCENES]
+    for scene, files in sites:
+        await render_site(scene, files.root, reporter)
+    await asyncio.to_thread(save_contact_sheet, out, sites)
+    reporter.say(f"contact sheet: {out}")
 
 
 def choose_environment(site: Site, wanted: str | None) -> Environment:

@@ -1,7 +1,8 @@
 """The ground truth of a simulated site, laid beside what a task found.
 
 A site folder holds ``truth/<camera>.txt`` in MOTChallenge's form (frame from 1 over the whole recording, person, x, y,
-width, height of the full box clipped to the frame, 1, 1, visibility 0..1) and ``truth/map.csv`` (``frame,id,x,y``,
+width, height of the full box clipped to the frame, 1, 1, visibility 0..1), beside it ``truth/<camera>_visible.txt``,
+the same rows with the boxes of what is visible, which nothing here reads, and ``truth/map.csv`` (``frame,id,x,y``,
 metres).
 """
 
@@ -61,7 +62,8 @@ class SiteTruth:
 
     def camera(self, camera_id: str) -> CameraTruth:
         """The true boxes of one camera; raises ``OSError`` where the site has no such camera."""
-        rows = np.loadtxt(self.folder / f"{camera_id}.txt", delimiter=",", ndmin=2).reshape(-1, 9)
+        lines = (self.folder / f"{camera_id}.txt").read_text().split()  # none where the camera saw nobody
+        rows = np.array([line.split(",") for line in lines], np.float64).reshape(-1, 9)
         rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
         boxes = np.hstack([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]])
         return CameraTruth(BoxTable(rows[:, 0].astype(np.int64) - 1, rows[:, 1].astype(np.int64), boxes), rows[:, 8])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from demo.__main__ import main
 from demo.client import TaskProgress
 from demo.run import DemoOptions, RunError, choose_environment, describe, scene_of
 from demo.servers.errors import StoppedBySignalError
+from demo.site.scene import Recording
+from demo.site.scenes import SCENES
 from orchestrator.errors import UnknownEnvironmentError
 from orchestrator.site import load_site
 
@@ -57,6 +60,40 @@ def test_scenes_of_other_profiles_and_seeds_are_kept_apart(tmp_path: Path) -> No
         for profile in ("default", "short")
     }
     assert len(folders) == 4
+
+
+def test_sizes_go_before_the_profile_and_have_folders_of_their_own(tmp_path: Path) -> None:
+    sizes = [
+        Recording(),
+        Recording(people=3),
+        Recording(cameras=3),
+        Recording(sub_videos=3),
+        Recording(sub_video_seconds=3),
+        Recording(sub_video_seconds=3.5),
+        Recording(fps=3),
+        Recording(width=320),
+        Recording(people=3, cameras=3),
+    ]
+    sites = [scene_of(DemoOptions(tmp_path, profile="short", sizes=each)) for each in sizes]
+    assert len({files.root for _, files in sites}) == len(sites)
+    assert sites[0][1].root.name == "campus-short-1"
+    assert [len(scene.people) for scene, _ in sites[:3]] == [6, 3, 6]
+
+
+def test_arguments_reach_the_site(tmp_path: Path) -> None:
+    sizes = ["--people", "3", "--cameras", "2", "--seconds", "0.5", "--sub-videos", "1", "--fps", "4", "--width", "320"]
+    assert main(["render", "--scene", "yard", *sizes, "--out", str(tmp_path / "site")]) == 0
+    described = json.loads((tmp_path / "site" / "scene.json").read_text())
+    assert {key: described[key] for key in ("name", "people", "cameras", "sub_videos", "frames", "fps")} == {
+        "name": "yard", "people": 3, "cameras": ["c01", "c02"], "sub_videos": 1, "frames": 2, "fps": 4,
+    }  # fmt: skip
+
+
+def test_help_describes_the_scenes(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["render", "--help"])
+    words = capsys.readouterr().out
+    assert all(f"  {name}" in words and scene.description in words for name, scene in SCENES.items())
 
 
 def test_progress_in_words() -> None:
@@ -130,6 +167,10 @@ def test_a_signal_before_the_end_is_one_line_and_its_status(
         (["run", "--site", "nowhere.yaml", "--videos", "."], "nowhere.yaml"),
         (["--seed", "123456"], "seed 123456"),
         (["--scene", "moon"], "no scene is called 'moon'"),
+        (["--people", "0"], "must be positive"),
+        (["--seconds", "nan"], "must be positive"),
+        (["--cameras", "9"], "scene 'campus' has 4 cameras, not 9"),
+        (["--width", "8"], "too narrow"),
     ],
 )
 def test_a_misfit_is_one_line_and_status_1(

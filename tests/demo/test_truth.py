@@ -64,3 +64,8 @@ def test_where_somebody_was_not_is_unknown(site: Path) -> None:
     found = truth.map.look_up(np.array([2, 2, 9]), np.array([7, 8, 7]))
     assert found[0].tolist() == [2, 2]
     assert np.isnan(found[1:]).all()
+
+
+def test_a_camera_that_saw_nobody_has_no_rows(site: Path) -> None:
+    (site / "truth" / "c01.txt").write_text("\n")
+    assert len(load_truth(site, 12, FRAMES_PER_SUB_VIDEO).camera("c01").table) == 0

@@ -98,7 +98,7 @@ def _camera(number: int, corner: int, west: float, rng: np.random.Generator) -> 
         f"c{number + 1:02d}",
         (west + x, y, float(rng.uniform(3.2, 5.0))),
         float(yaw),
-        float(rng.uniform(14, 18)),
+        float(rng.uniform(12, 15.5)),
         float(rng.uniform(860, 920) if curved else rng.uniform(950, 1120)),
         k1=-0.07 if curved else 0.0,
         k2=0.007 if curved else 0.0,

@@ -42,8 +42,8 @@ def yard(seed: int, recording: Recording) -> Scene:
 def _cameras() -> tuple[SiteCamera, ...]:
     clear = Look(contrast=1.04, blur_px=0.5, noise=1.2)
     warm = Look(exposure=1.02, white_balance=(1.03, 1.0, 0.96), blur_px=0.55, noise=1.4)
-    west = Camera("c01", (-1.5, -3.0, 4.0), 42.0, 16.0, 1000.0, look=clear)
-    east = Camera("c02", (17.5, -3.0, 4.2), 138.0, 16.0, 980.0, look=warm)
+    west = Camera("c01", (-1.5, -3.0, 4.0), 42.0, 13.0, 1120.0, look=clear)
+    east = Camera("c02", (17.5, -3.0, 4.2), 138.0, 13.5, 1100.0, look=warm)
     return SiteCamera(west, "Yard west", "yard/c01", True), SiteCamera(east, "Yard east", "yard/c02", False)
 
 
