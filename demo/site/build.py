@@ -187,11 +187,7 @@ def _camera_entry(files: SiteFiles, scene: Scene, each: SiteCamera) -> dict[str,
 
 
 def _render_all(files: SiteFiles, scene: Scene, paths: Trajectories, progress: Progress, workers: int) -> None:
-    jobs = []
-    for camera, each in enumerate(scene.cameras):
-        folder = files.videos / each.prefix
-        folder.mkdir(parents=True)
-        jobs += [_Job(camera, index, folder / f"sub_video_{index + 1:02d}.mp4") for index in range(scene.sub_videos)]
+    jobs = _jobs(files, scene, workers)
     truths: dict[int, list[FrameTruth]] = {camera: [] for camera in range(len(scene.cameras))}
     total = scene.frames * len(scene.cameras)
     render = _rendered_here if workers == 1 else _rendered_in_processes
@@ -203,6 +199,18 @@ def _render_all(files: SiteFiles, scene: Scene, paths: Trajectories, progress: P
         files.camera_truth(each.camera.camera_id).write_text("\n".join(whole) + "\n")
         files.camera_visible_truth(each.camera.camera_id).write_text("\n".join(visible) + "\n")
     progress(total, total)
+
+
+def _jobs(files: SiteFiles, scene: Scene, workers: int) -> list[_Job]:
+    """All sub-videos, as many cameras side by side as there are workers: each then mostly prepares its own cameras."""
+    jobs = []
+    for first in range(0, len(scene.cameras), workers):
+        for index, camera in itertools.product(range(scene.sub_videos), range(first, first + workers)):
+            if camera < len(scene.cameras):
+                folder = files.videos / scene.cameras[camera].prefix
+                folder.mkdir(parents=True, exist_ok=True)
+                jobs.append(_Job(camera, index, folder / f"sub_video_{index + 1:02d}.mp4"))
+    return jobs
 
 
 def _rendered_here(
