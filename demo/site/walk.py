@@ -26,6 +26,10 @@ _CLEARANCE = 0.36
 _STEPS_PER_SECOND = 24
 _WARM_UP_S = 4.0
 _ARRIVED = 0.9
+_PATIENCE_S = 3.0
+"""Who is kept from walking for so long goes elsewhere; without this, crowds that meet in a passage stay there."""
+_KEPT = 0.15
+"""Whoever wants to walk and gets on more slowly over a second is kept from it, metres a second."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,8 @@ class _Walkers:
         self.speed = np.zeros(count)
         self.gaze = np.zeros(count)
         self._gaze_goal = np.zeros(count)
+        self._drift = np.zeros((count, 2))
+        self._kept_s = np.zeros(count)
         self._rest = np.where(rng.random(count) < 0.2, rng.exponential(3.0, count), 0.0)
         self._goal = np.array([self._another(-1) for _ in range(count)])
 
@@ -194,6 +200,9 @@ class _Walkers:
         before = self.xy.copy()
         self.xy = self._kept_apart(self.xy + velocity * dt)
         self.velocity = (self.xy - before) / dt
+        self._drift += (self.velocity - self._drift) * dt
+        kept = ~resting & (np.linalg.norm(self._drift, axis=1) < _KEPT)
+        self._kept_s = np.where(kept, self._kept_s + dt, 0.0)
         self._turn(dt)
 
     def _arrive(self, dt: float) -> None:
@@ -203,6 +212,8 @@ class _Walkers:
         near = np.linalg.norm(self.xy - goals, axis=1) < _ARRIVED
         for row in np.flatnonzero(was_resting & (self._rest == 0)):
             self._goal[row] = self._another(int(self._goal[row]))
+        for row in np.flatnonzero(self._kept_s > _PATIENCE_S):
+            self._goal[row], self._kept_s[row] = self._another(int(self._goal[row])), 0.0
         for row in np.flatnonzero(near & ~was_resting):
             self._rest[row] = 0.3 + self._rng.exponential(self._places[self._goal[row]].dwell_s)
 

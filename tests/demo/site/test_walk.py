@@ -42,6 +42,11 @@ def test_the_same_seed_gives_the_same_paths_and_another_seed_others():
     assert not np.allclose(one.xy, other.xy)
 
 
+def test_nobody_who_is_kept_from_walking_stays_where_they_are():
+    paths = walk(make_scene("market", 3, Recording(sub_videos=4, fps=4)))
+    assert np.ptp(paths.xy, axis=0).max(axis=1).min() > 3
+
+
 def test_too_many_people_are_refused():
     with pytest.raises(ValueError, match="no room for 400 people"):
         walk(make_scene("campus", 1, Recording(people=400)))
