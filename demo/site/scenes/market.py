@@ -17,7 +17,6 @@ from demo.site.people import draw_people
 from demo.site.scene import Exit, Ground, Light, Place, Recording, Scene, SiteCamera
 from demo.site.scenes.furniture import BRICK, FACADE, OFFICE, bench, column, kiosk, planter, stall
 from demo.site.solids import Box, Rgb, Solid
-from orchestrator.values import Float64
 
 _WIDE, _DEEP = 24.0, 16.0
 """Size of a square, metres."""
@@ -31,7 +30,23 @@ _NORTH_GAP, _SOUTH_GAP = 17.0, -1.0
 """Where the gap of a wall begins; it goes on to the end of the ground."""
 _CAMERAS_A_SQUARE = 3
 _CORNERS = (("south-west", 0.3, -3.5), ("south-east", 23.7, -3.5), ("north", 12.0, 19.5))
-_AWNINGS: tuple[Rgb, ...] = ((176, 62, 54), (66, 110, 150), (214, 196, 150), (84, 128, 84), (206, 140, 60))
+_PAINTS: tuple[Rgb, ...] = ((176, 62, 54), (66, 110, 150), (214, 196, 150), (84, 128, 84), (206, 140, 60))
+
+
+_THINGS = ("kiosk", "stall", "stall", "stall", "stall", "bench", "bench", "planter", "planter", "column")
+_REACH = {"kiosk": 1.6, "stall": 1.35, "bench": 0.95, "planter": 0.85, "column": 0.65}
+"""From the middle of each kind of thing to its farthest corner, metres."""
+_PASSAGE = 1.6
+"""Between any two things; people who meet in less than that have no way past each other."""
+
+
+@dataclass(frozen=True)
+class _Circle:
+    """Ground that is taken."""
+
+    x: float
+    y: float
+    reach: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +59,7 @@ class _Square:
 
 def market(seed: int, recording: Recording) -> Scene:
     """The scene for a seed and sizes; with three cameras or more there are at least two squares."""
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, 8])  # not that of the people: they stay the same whatever stands around them
     squares = _squares(recording.cameras or 6, rng)
     solids, places = _walls(squares), _hidden_places(squares)
     for square in squares:
@@ -62,7 +77,7 @@ def market(seed: int, recording: Recording) -> Scene:
         solids=tuple(solids),
         places=tuple(places),
         start_areas=_start_areas(squares),
-        people=tuple(draw_people(rng, recording.people or 24, alike=0.45)),
+        people=tuple(draw_people(np.random.default_rng([seed, 1]), recording.people or 24, alike=0.5)),
         light=Light(sun=(-0.3, -0.5, 0.8), direct=0.5),
         ground=Ground(paving=(150.0, 147.0, 144.0), joint=0.8, slab=0.45),
         overlaps=tuple(pair for square in squares for pair in combinations(_ids(square), 2)),
@@ -140,29 +155,40 @@ def _hidden_places(squares: list[_Square]) -> list[Place]:
 
 def _furnished(square: _Square, rng: np.random.Generator) -> tuple[list[Solid], list[Place]]:
     """What stands on a square, and where people stop between it."""
-    spots = np.array((square.west, 0.0)) + _spots(rng, 18, 2.3)
+    taken: list[_Circle] = []
     things: list[Solid] = []
-    for number, (x, y) in enumerate(spots[:10].tolist()):
-        yaw, paint = float(rng.uniform(-20, 20)), _AWNINGS[int(rng.integers(len(_AWNINGS)))]
-        if number < 4:
-            things += stall(x, y, yaw + 90 * float(rng.integers(2)), paint)
-        elif number < 6:
-            things += bench(x, y, yaw)
-        elif number < 8:
-            things += planter(x, y)
-        else:
-            things += column(x, y, paint) if number == 8 else kiosk(x, y, yaw, paint)
-    return things, [Place(x, y, float(rng.uniform(2, 6))) for x, y in spots[10:].tolist()]
+    for kind in _THINGS:
+        spot = _free_spot(rng, _REACH[kind], _PASSAGE, taken)
+        if spot:
+            taken.append(spot)
+            things += _thing(kind, square.west + spot.x, spot.y, rng)
+    stops: list[Place] = []
+    for _ in range(8):
+        spot = _free_spot(rng, 0.0, 1.1, taken)
+        if spot:
+            taken.append(spot)
+            stops.append(Place(square.west + spot.x, spot.y, float(rng.uniform(2, 6))))
+    return things, stops
 
 
-def _spots(rng: np.random.Generator, count: int, apart: float) -> Float64:
-    """[N, 2] points of a square, at most ``count``, no two closer than ``apart`` metres."""
-    spots: list[Float64] = []
-    for _ in range(600):
-        spot = rng.uniform((2.0, 1.5), (_WIDE - 2.0, _DEEP - 1.5))
-        if len(spots) < count and all(np.linalg.norm(spot - other) > apart for other in spots):
-            spots.append(spot)
-    return np.array(spots)
+def _thing(kind: str, x: float, y: float, rng: np.random.Generator) -> list[Solid]:
+    yaw, paint = float(rng.uniform(-20, 20)), _PAINTS[int(rng.integers(len(_PAINTS)))]
+    if kind == "stall":
+        return stall(x, y, yaw + 90 * float(rng.integers(2)), paint)
+    if kind == "bench":
+        return bench(x, y, yaw)
+    if kind == "planter":
+        return planter(x, y)
+    return column(x, y, paint) if kind == "column" else kiosk(x, y, yaw, paint)
+
+
+def _free_spot(rng: np.random.Generator, reach: float, apart: float, taken: list[_Circle]) -> _Circle | None:
+    """A circle on the square with ``apart`` metres between it and all that are taken; None where none is found."""
+    for _ in range(200):
+        x, y = rng.uniform((2.0, 1.5), (_WIDE - 2.0, _DEEP - 1.5)).tolist()
+        if all(np.hypot(x - other.x, y - other.y) > reach + other.reach + apart for other in taken):
+            return _Circle(x, y, reach)
+    return None
 
 
 def _start_areas(squares: list[_Square]) -> tuple[tuple[float, float, float, float], ...]:

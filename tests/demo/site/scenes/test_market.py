@@ -1,5 +1,3 @@
-from itertools import combinations
-
 import cv2
 import numpy as np
 import pytest
@@ -48,10 +46,26 @@ def test_a_crowd_keeps_apart_and_off_the_furniture(crowd):
             assert max(inside) < -0.1, f"somebody stands in {solid}"
 
 
-def test_a_good_share_looks_alike():
-    people = make_scene("market", 1).people
-    pairs = [one.outfit == other.outfit for one, other in combinations(people, 2)]
-    assert sum(pairs) >= 6
+def test_people_go_from_square_to_square_and_are_away_for_long():
+    scene = make_scene("market", 1, Recording(fps=2))
+    x = walk(scene).xy[..., 0]
+    on_squares = [(x > west) & (x < west + 24) for west in (0, 36)]
+    assert np.logical_and(*(there.any(axis=0) for there in on_squares)).sum() >= 8
+    away = ~np.logical_or(*on_squares)
+    ten_seconds = np.lib.stride_tricks.sliding_window_view(away, 20, axis=0).all(axis=-1).any(axis=0)
+    assert ten_seconds.sum() >= 12
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_good_share_looks_alike(seed):
+    people = make_scene("market", seed).people
+    alike = [any(one.outfit is other.outfit for other in people if other is not one) for one in people]
+    assert sum(alike) >= 8
+
+
+def test_the_same_people_come_however_many_cameras_there_are():
+    one, other = (make_scene("market", 1, Recording(cameras=cameras)) for cameras in (3, 9))
+    assert one.people == other.people
 
 
 def test_some_places_are_out_of_every_camera_s_sight():
