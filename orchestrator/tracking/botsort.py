@@ -14,7 +14,7 @@ import numpy as np
 from boxmot.trackers.common.association.matching import embedding_distance
 
 from orchestrator.settings import Settings
-from orchestrator.values import Float32, Int64
+from orchestrator.values import Bool, Float32, Int64
 
 NOMINAL_RATE = 30
 """BoxMOT scales its buffer by rate / 30; at 30 the buffer is counted in frames, as the setting says."""
@@ -23,6 +23,12 @@ SECOND_MATCH_DISTANCE = 0.5
 UNCONFIRMED_MATCH_DISTANCE = 0.7
 PROXIMITY_DISTANCE = 0.5
 """1 - IoU limits of BoT-SORT (Aharon et al. 2022, arXiv:2206.14651, and its code), kept as published."""
+WALK_HEIGHTS_S = 0.9
+"""Body heights that somebody walks in a second: 1.5 m at 1.7 m."""
+REACH_AT_ONCE = 0.3
+"""Body heights by which a box and the filter's guess of it differ anyway."""
+LIKE_HEIGHT = 0.6
+"""Least ratio of one person's two heights before and after a gap: they may have walked, or be cut by a frame's edge."""
 
 
 def botsort_options(settings: Settings, *, with_embeddings: bool) -> dict[str, bool | int | float]:
@@ -45,12 +51,12 @@ def botsort_options(settings: Settings, *, with_embeddings: bool) -> dict[str, b
     }
 
 
-def tailor(engine: Any) -> None:
+def tailor(engine: Any, rate: float) -> None:
     """Replaces what BoxMOT's ``BotSort`` does with track objects one by one; ``follow`` then takes its ticks."""
     engine._association_boxes = _boxes_of
     engine.format_outputs = _ids_and_rows
     if engine.use_embeddings:
-        _heed_looks(engine)
+        heed_looks(engine, rate)
 
 
 def follow(
@@ -88,11 +94,13 @@ def _ids_and_rows(tracks: Sequence[Any], dtype: Any = None) -> Int64:  # noqa: A
     return np.array([(track.id, track.det_ind) for track in tracks], np.int64).reshape(-1, 2)
 
 
-def _heed_looks(engine: Any) -> None:
-    """Lets looks speak against a match too: in BotSort they can only speak for one, so that people who cross swap ids.
+def heed_looks(engine: Any, rate: float) -> None:
+    """Lets looks say more than in BotSort, where they can only speak for a match with a box that overlaps by half.
 
-    To the published cost (1 - IoU, or the cosine distance where that is less) comes the cosine distance by which two
-    looks differ more than one person's do.
+    They may speak against a match too, so that people who cross do not swap ids: to the published cost (1 - IoU, or the
+    cosine distance where that is less) comes the cosine distance by which two looks differ more than one person's do.
+    And a lost track is taken up again by its look wherever its person can have walked meanwhile, as in DeepSORT
+    (Wojke et al. 2017, arXiv:1703.07402): who comes out from behind something is seldom where the filter thinks.
     """
 
     def cost(tracks: list[Any], detections: list[Any]) -> Float32:
@@ -100,8 +108,21 @@ def _heed_looks(engine: Any) -> None:
             return np.zeros((len(tracks), len(detections)), np.float32)
         apart = engine.association_distance(tracks, detections)
         looks = embedding_distance(tracks, detections)
-        alike = np.where((looks > engine.appearance_thresh) | (apart > engine.proximity_thresh), 1.0, looks)
+        near = (apart <= engine.proximity_thresh) | _within_reach(tracks, detections, engine.frame_count, rate)
+        alike = np.where((looks <= engine.appearance_thresh) & near, looks, 1.0)
         excess = np.clip(looks - engine.appearance_thresh, 0, None)
         return np.asarray(np.minimum(apart, alike) + excess, np.float32)
 
     engine._first_association_cost = cost
+
+
+def _within_reach(tracks: list[Any], detections: list[Any], now: int, rate: float) -> Bool:
+    """[T, N] True for lost tracks and detections of like height that are no farther than a walk from each other."""
+    lost_s = np.array([(now - track.frame_id - 1) / rate for track in tracks])
+    track_xywh = np.array([track.mean[:4] for track in tracks])
+    found_xywh = np.array([detection.xywh for detection in detections])
+    height = np.maximum(track_xywh[:, None, 3], found_xywh[None, :, 3])
+    offset = np.linalg.norm(track_xywh[:, None, :2] - found_xywh[None, :, :2], axis=2)
+    alike = np.minimum(track_xywh[:, None, 3], found_xywh[None, :, 3]) >= LIKE_HEIGHT * height
+    reach = (REACH_AT_ONCE + WALK_HEIGHTS_S * lost_s[:, None]) * height
+    return np.asarray((lost_s > 0)[:, None] & alike & (offset <= reach))

@@ -42,7 +42,7 @@ class BoxMotTracker:
         self._rate = rate
         self._engine: Any = None
         self._memory = self._fresh_memory(0)
-        _create(settings, camera_id, with_embeddings=False)  # refuses unfit settings here and not at the first person
+        _create(settings, camera_id, rate, with_embeddings=False)  # refuses unfit settings now, not at the first person
 
     def update(self, frame_index: int, size_hw: tuple[int, int], detections: Detections, embeddings: Float32) -> Tracks:
         """See ``CameraTracker.update``. Whether appearance is used is settled by the first tick that has people."""
@@ -93,7 +93,7 @@ class BoxMotTracker:
 
     def _start(self, dimension: int) -> None:
         self._memory = self._fresh_memory(dimension)
-        self._engine = _create(self._settings, self._camera_id, with_embeddings=dimension > 0)
+        self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=dimension > 0)
 
     def _fresh_memory(self, dimension: int) -> TrackMemory:
         settings = self._settings
@@ -105,7 +105,7 @@ class BoxMotTracker:
         )
 
 
-def _create(settings: Settings, camera_id: str, *, with_embeddings: bool) -> Any:
+def _create(settings: Settings, camera_id: str, rate: float, *, with_embeddings: bool) -> Any:
     boxmot_logger.setLevel(logging.WARNING)
     is_botsort = settings.tracker == "botsort"
     options = botsort_options(settings, with_embeddings=with_embeddings) if is_botsort else {}
@@ -116,7 +116,7 @@ def _create(settings: Settings, camera_id: str, *, with_embeddings: bool) -> Any
     if engine.requirements.frame or engine.requirements.masks:
         raise SettingsError(f"SPOTON_TRACKER: {settings.tracker} needs pixels, which association does not see")
     if is_botsort:
-        tailor(engine)
+        tailor(engine, rate)
     return engine
 
 

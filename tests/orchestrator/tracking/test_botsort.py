@@ -11,7 +11,9 @@ from boxmot.trackers.factory import create_tracker
 from boxmot.trackers.specs import TrackerSpec
 
 from orchestrator.settings import Settings
-from orchestrator.tracking.botsort import _heed_looks, botsort_options, follow, tailor
+from orchestrator.tracking.botsort import botsort_options, follow, heed_looks, tailor
+
+RATE = 12.0
 
 
 def engine(*, with_embeddings: bool):
@@ -35,9 +37,9 @@ def test_the_tracks_are_those_of_the_public_update(with_embeddings):
     feet, steps = random.uniform((100, 200), (1100, 600), (8, 2)), random.normal(0, 6, (8, 2))
     looks = random.normal(size=(8, 16))
     short, public = engine(with_embeddings=with_embeddings), engine(with_embeddings=with_embeddings)
-    tailor(short)
+    tailor(short, RATE)
     if with_embeddings:
-        _heed_looks(public)
+        heed_looks(public, RATE)
     rows_seen = 0
     for index in range(120):
         feet += steps
@@ -50,10 +52,43 @@ def test_the_tracks_are_those_of_the_public_update(with_embeddings):
                 f"c1/{index}",
                 embeddings=torch.from_numpy(features) if with_embeddings else None,
             ),
-            timestamp_s=index / 12,
+            timestamp_s=index / RATE,
         )
-        ids, rows = follow(short, boxes, scores, features if with_embeddings else None, index / 12)
+        ids, rows = follow(short, boxes, scores, features if with_embeddings else None, index / RATE)
         np.testing.assert_array_equal(ids, found.track_ids.numpy())
         np.testing.assert_array_equal(rows, found.detection_indices.numpy())
         rows_seen += len(rows)
     assert rows_seen > 400
+
+
+def test_who_comes_out_from_behind_something_is_known_by_the_look():
+    looks = np.eye(16, dtype=np.float32)[:2]
+    short = engine(with_embeddings=True)
+    tailor(short, RATE)
+    box = np.array([[100, 100, 160, 280]], np.float32)
+    shifted = box + np.array([150, 0, 150, 0], np.float32)  # a second and a half of walking, behind a wall
+    score = np.array([0.9], np.float32)
+    for tick in range(10):
+        first, _ = follow(short, box, score, looks[:1], tick / RATE)
+    for tick in range(10, 28):
+        follow(short, box[:0], score[:0], looks[:0], tick / RATE)
+    again = [follow(short, shifted, score, looks[:1], tick / RATE)[0].tolist() for tick in (28, 29)]
+    assert again == [first.tolist()] * 2
+
+
+@pytest.mark.parametrize(("shift", "look"), [(150, 1), (900, 0)])
+def test_neither_somebody_else_nor_who_is_too_far_takes_up_a_lost_track(shift, look):
+    looks = np.eye(16, dtype=np.float32)[:2]
+    short = engine(with_embeddings=True)
+    tailor(short, RATE)
+    box = np.array([[100, 100, 160, 280]], np.float32)
+    score = np.array([0.9], np.float32)
+    for tick in range(10):
+        first, _ = follow(short, box, score, looks[:1], tick / RATE)
+    for tick in range(10, 28):
+        follow(short, box[:0], score[:0], looks[:0], tick / RATE)
+    moved = box + np.array([shift, 0, shift, 0], np.float32)
+    for tick in (28, 29):
+        found, _ = follow(short, moved, score, looks[look : look + 1], tick / RATE)
+    assert len(found) == 1
+    assert found[0] != first[0]
