@@ -34,6 +34,10 @@ EXIT_NATS = 1.5
 """Weight of an exit rule that says where the person should appear."""
 EXIT_HORIZON_S = 60.0
 """For how long after someone left through an exit its rule is heeded."""
+WILD_SHARE = 0.1
+"""Share of places that are far worse than their covariance says."""
+WILD_SPREAD = 16.0
+"""By how much their covariance is larger: four times as far off."""
 LOG_2_PI = float(np.log(2 * np.pi))
 
 
@@ -135,7 +139,17 @@ def _seen_apart(tracks: RecentTracks, rows: Int64, people: People, topology: Top
 
 
 def log_density(offset: Float64, spread: Float64) -> Float64:
-    """Log of the 2-D normal density at offsets [..., 2] for covariances [..., 3] (xx, xy, yy), per square metre."""
+    """Log of the density of offsets [..., 2] on the map, per square metre, for covariances [..., 3] (xx, xy, yy).
+
+    Two normal densities: places are mostly as good as their covariance says, and some are far worse, since the feet
+    are hidden or the box is half another person's.
+    """
+    sure, wild = _log_normal(offset, spread), _log_normal(offset, spread * WILD_SPREAD)
+    with np.errstate(invalid="ignore"):  # places that are not known are NaN, and so is their density
+        return np.asarray(np.logaddexp(sure + np.log(1 - WILD_SHARE), wild + np.log(WILD_SHARE)), np.float64)
+
+
+def _log_normal(offset: Float64, spread: Float64) -> Float64:
     x, y = offset[..., 0], offset[..., 1]
     xx, xy, yy = spread[..., 0], spread[..., 1], spread[..., 2]
     determinant = xx * yy - xy * xy
