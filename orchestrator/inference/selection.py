@@ -1,7 +1,7 @@
 """Whom to embed: everybody whose look could matter, which is fewer than everybody.
 
-Somebody who stands alone, where the last tick saw them alone, cannot be taken for anybody else; their look of a moment
-ago serves. Whoever comes into view, meets somebody, or was not embedded for a while is embedded. A choice depends on
+Somebody who stands alone, where the last tick saw them alone, cannot be taken for anybody else; their looks so far
+serve. Whoever came into view lately, meets somebody, or was not embedded for a while is embedded. A choice depends on
 the detections of its batch alone, so that a resumed run chooses as an unbroken one does.
 """
 
@@ -18,6 +18,8 @@ from orchestrator.values import Bool, Detections, Float32, Int64
 SAME_PERSON_IOU = 0.4
 """Overlap with a box of the last tick from which it is the same person's, if no other box is near. Walking across the
 view at 10 ticks a second leaves 0.6."""
+FIRST_LOOKS = 8
+"""Looks that are taken of somebody at successive ticks before any is left out: by these their track is named."""
 NEAR = 0.25
 """Boxes closer than this share of their height count as near: their people may be mixed up."""
 
@@ -32,11 +34,14 @@ class Chosen:
     """[N] whether no other box is near."""
     ages: Int64
     """[N] ticks since the person was embedded; 0 for those to embed now."""
+    looks: Int64
+    """[N] looks taken of the person so far, this tick's included."""
 
     @classmethod
     def nobody(cls) -> Self:
         """Before the first tick of a batch."""
-        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.bool_), np.zeros(0, np.int64))
+        nothing = np.zeros(0, np.int64)
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.bool_), nothing, nothing)
 
     @property
     def due(self) -> Bool:
@@ -54,14 +59,15 @@ def choose(before: Chosen, detections: Detections, every: int) -> Chosen:
     """
     boxes = detections.boxes
     alone = _alone(boxes)
-    ages = np.zeros(len(boxes), np.int64)
-    if every > 1 and len(boxes) and len(before.boxes):
+    ages, looks = np.zeros((2, len(boxes)), np.int64)
+    if len(boxes) and len(before.boxes):
         overlap = iou(boxes, before.boxes)
         own = overlap.argmax(axis=1)
         same = (overlap[np.arange(len(boxes)), own] >= SAME_PERSON_IOU) & ((overlap > 0).sum(axis=1) == 1)
-        kept = same & alone & before.alone[own] & (before.ages[own] + 1 < every)
-        ages[kept] = before.ages[own[kept]] + 1
-    return Chosen(boxes, alone, ages)
+        looks = np.where(same, before.looks[own], 0)
+        kept = same & alone & before.alone[own] & (looks >= FIRST_LOOKS) & (before.ages[own] + 1 < every)
+        ages = np.where(kept, before.ages[own] + 1, 0)
+    return Chosen(boxes, alone, ages, looks + (ages == 0))
 
 
 def _alone(boxes: Float32) -> Bool:
