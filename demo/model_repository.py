@@ -20,7 +20,7 @@ DETECTOR, DETECTOR_WEIGHTS = "fasterrcnn_lite0_fpn", "detector.safetensors"
 DETECTOR_HW = (384, 672)
 REID, REID_WEIGHTS = "lite0_bands", "reid.safetensors"
 EXPORT_TIMEOUT_S = 900.0
-REID_SIMILARITY = 0.43
+REID_SIMILARITY = 0.52
 """Cosine at which two crops are as likely of one person as of two (``neutral_similarity`` in the model card)."""
 SETTINGS = {"SPOTON_REID_SIMILARITY": str(REID_SIMILARITY)}
 """What the worker has to know of these models."""

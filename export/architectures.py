@@ -87,7 +87,7 @@ def fasterrcnn_lite0_fpn(
 ) -> FasterRCNN:
     """A small person detector for CPUs: 4.4 M parameters, anchors in the proportions of standing and sitting people."""
     anchors = AnchorGenerator(
-        sizes=((24, 34), (48, 68), (96, 136), (192, 272)),
+        sizes=((18, 30), (46, 70), (100, 150), (210, 300)),
         aspect_ratios=((1.3, 2.6),) * 4,
     )
     pool = MultiScaleRoIAlign(["0", "1", "2"], output_size=7, sampling_ratio=2, canonical_scale=112)
@@ -113,7 +113,7 @@ def fasterrcnn_lite0_fpn(
 
 
 class Lite0Embedder(nn.Module):
-    """The first five stages of EfficientNet-Lite0 on a smaller crop: four bands from head to feet, and the whole."""
+    """The first five stages of EfficientNet-Lite0 at half size: four bands from head to feet, and the whole."""
 
     BANDS = 4
     STAGES = 5
@@ -121,9 +121,8 @@ class Lite0Embedder(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, dimensions: int = 256, size_hw: tuple[int, int] = (160, 80)) -> None:
+    def __init__(self, dimensions: int = 256) -> None:
         super().__init__()
-        self.size_hw = size_hw
         self.register_buffer("mean", torch.tensor(LITE0_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(LITE0_STD).view(1, 3, 1, 1), persistent=False)
         body = _lite0(out_indices=(3,))
@@ -136,7 +135,7 @@ class Lite0Embedder(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """RGB in 0..1, [M, 3, 256, 128] -> features [M, dimensions], not yet normalised."""
-        small = functional.interpolate(crops, size=self.size_hw, mode="bilinear", align_corners=False)
+        small = functional.avg_pool2d(crops, 2)
         maps = self.body((small - self.mean) / self.std)[0]
         bands = functional.adaptive_avg_pool2d(maps, (self.BANDS, 1)).flatten(1)
         whole = functional.adaptive_max_pool2d(maps, 1).flatten(1)

@@ -1,9 +1,8 @@
-"""``python -m demo.training detector --minutes 30 --out F``, the same for ``reid``, and ``evaluate``."""
+"""``python -m demo.training detector --steps 9000 --out F``, the same for ``reid``, and ``evaluate``."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 from pathlib import Path
 
@@ -11,9 +10,10 @@ import cv2
 
 from demo.training.detector import DetectorPlan
 from demo.training.detector import train as train_detector
-from demo.training.evaluate import evaluate
+from demo.training.evaluate import evaluate, write_card
 from demo.training.reid import ReidPlan
 from demo.training.reid import train as train_reid
+from demo.training.sheet import write_sheet
 
 MODELS = Path(__file__).parents[1] / "models"
 
@@ -28,7 +28,7 @@ def main() -> None:
 
 def _train_detector(arguments: argparse.Namespace) -> None:
     plan = DetectorPlan(
-        minutes=arguments.minutes,
+        steps=arguments.steps,
         size_hw=(arguments.height, arguments.width),
         simulated_share=arguments.simulated,
         learning_rate=arguments.rate,
@@ -40,7 +40,7 @@ def _train_detector(arguments: argparse.Namespace) -> None:
 
 def _train_reid(arguments: argparse.Namespace) -> None:
     plan = ReidPlan(
-        minutes=arguments.minutes,
+        steps=arguments.steps,
         simulated_crops=arguments.crops,
         learning_rate=arguments.rate,
         seed=arguments.seed,
@@ -50,7 +50,12 @@ def _train_reid(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    print(json.dumps(evaluate(arguments.detector, arguments.reid, arguments.data), indent=2))
+    table = evaluate(arguments.detector, arguments.reid, arguments.data)
+    print(table)
+    if arguments.card is not None:
+        write_card(arguments.card, table)
+    if arguments.sheet is not None:
+        write_sheet(arguments.detector, arguments.data, arguments.sheet, with_photos=arguments.photos)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,19 +63,22 @@ def _parser() -> argparse.ArgumentParser:
     networks = parser.add_subparsers(dest="network", required=True)
     detector = networks.add_parser("detector", help="train the demo detector")
     detector.add_argument("--height", type=int, default=384, help="pixels of a training picture")
-    detector.add_argument("--width", type=int, default=320, help="pixels of a training picture")
-    detector.add_argument("--simulated", type=float, default=0.4, help="share of simulated pictures, 0..1")
-    detector.set_defaults(run=_train_detector, rate=5e-4, minutes=40.0)
+    detector.add_argument("--width", type=int, default=384, help="pixels of a training picture")
+    detector.add_argument("--simulated", type=float, default=0.3, help="share of simulated pictures, 0..1")
+    detector.set_defaults(run=_train_detector, rate=5e-4, steps=9000)
     reid = networks.add_parser("reid", help="train the demo's Re-ID network")
-    reid.add_argument("--crops", type=int, default=6400, help="simulated crops to render, eight for each person")
-    reid.set_defaults(run=_train_reid, rate=7e-4, minutes=15.0)
+    reid.add_argument("--crops", type=int, default=12800, help="simulated crops to render, eight for each person")
+    reid.set_defaults(run=_train_reid, rate=7e-4, steps=4000)
     measure = networks.add_parser("evaluate", help="print the figures of the model card")
     measure.add_argument("--detector", type=Path, default=MODELS / "detector.safetensors")
     measure.add_argument("--reid", type=Path, default=MODELS / "reid.safetensors")
     measure.add_argument("--data", type=Path, default=Path("../shared/data"))
+    measure.add_argument("--card", type=Path, help="the model card whose table is to be written anew")
+    measure.add_argument("--sheet", type=Path, help="also a contact sheet of real pictures with detections")
+    measure.add_argument("--photos", action="store_true", help="with photos in it, not to be passed on")
     measure.set_defaults(run=_evaluate)
     for network in (detector, reid):
-        network.add_argument("--minutes", type=float)
+        network.add_argument("--steps", type=int)
         network.add_argument("--rate", type=float, help="highest learning rate")
         network.add_argument("--seed", type=int, default=0)
         network.add_argument("--threads", type=int, default=2)

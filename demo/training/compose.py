@@ -15,8 +15,11 @@ from demo.training.photos import CutOut, Photo
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
-PERSON_HEIGHTS = (28.0, 340.0)
-"""Pixels at the network's input; people on the demo site are 30 to 180 tall there, in the corridor video up to 340."""
+PERSON_HEIGHTS = (18.0, 400.0)
+"""Pixels at the network's input; people on the demo site are 30 to 180 tall there, in the corridor video up to 380."""
+AS_MET = 0.5
+"""Share of photos laid at about the scale at which the network meets whole photos."""
+NETWORK_HW = (384, 672)
 LEAST_VISIBLE = 0.25
 """People of whom less can be seen are no truth: neither found nor missed during training."""
 LEAST_INSIDE = 0.35
@@ -139,11 +142,11 @@ def _random_tiles(size_hw: tuple[int, int], rng: np.random.Generator) -> list[tu
     """Places (top, left, height, width): one tile, two beside one another, or four."""
     height, width = size_hw
     kind = rng.random()
-    if kind < 0.4:
+    if kind < 0.6:
         return [(0, 0, height, width)]
     middle = int(width * rng.uniform(0.35, 0.65))
     columns = [(0, middle), (middle, width - middle)]
-    if kind < 0.75:
+    if kind < 0.88:
         return [(0, left, height, wide) for left, wide in columns]
     split = int(height * rng.uniform(0.4, 0.6))
     rows = [(0, split), (split, height - split)]
@@ -151,12 +154,15 @@ def _random_tiles(size_hw: tuple[int, int], rng: np.random.Generator) -> list[tu
 
 
 def _scale_for(boxes: Float32, photo_hw: tuple[int, ...], size_hw: tuple[int, int], rng: np.random.Generator) -> float:
+    if rng.random() < AS_MET:
+        met = min(NETWORK_HW[0] / photo_hw[0], NETWORK_HW[1] / photo_hw[1])
+        return float(met * np.exp(rng.uniform(np.log(0.6), np.log(1.5))))
     fill = max(size_hw[0] / photo_hw[0], size_hw[1] / photo_hw[1])
     if not len(boxes):
         return float(fill * rng.uniform(0.7, 1.3))
     box = boxes[rng.integers(len(boxes))]
     low, high = np.log(PERSON_HEIGHTS)
-    wanted = np.exp(rng.uniform(low, min(high, np.log(size_hw[0] * 0.95))))
+    wanted = np.exp(rng.uniform(low, min(high, np.log(size_hw[0] * 1.1))))
     return float(np.clip(wanted / max(box[3] - box[1], 1.0), 0.15 * fill, 3.0))
 
 

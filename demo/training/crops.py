@@ -46,9 +46,10 @@ def simulated_crops(seed: int, count: int) -> Iterator[Crop]:
 
 
 def real_crops(data: Path, first_identity: int) -> list[Crop]:
-    """Each person of the training part of ``pennfudan`` as an identity of which there is one picture."""
+    """Each person of the photos to train on as an identity of which there is one picture."""
+    photos = [*load_photos(data, "pennfudan", test=False), *load_photos(data, "coco_people", test=False)]
     crops: list[Crop] = []
-    for photo in load_photos(data, "pennfudan", test=False):
+    for photo in photos:
         for x1, y1, x2, y2 in photo.boxes.astype(int):
             if y2 - y1 >= SMALLEST_REAL:
                 crops.append(Crop(first_identity + len(crops), 0, _shrink(photo.pixels[y1:y2, x1:x2])))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from torchvision.models.detection import FasterRCNN
 
 from demo.training.checkpoint import Average, save_weights
@@ -35,21 +37,24 @@ ARCHITECTURE = "fasterrcnn_lite0_fpn"
 class DetectorPlan:
     """How long and on what to train."""
 
-    minutes: float
-    size_hw: tuple[int, int] = (384, 320)
-    """Pictures are windows at the scale of the network's input, of its full height and half its width."""
+    steps: int
+    size_hw: tuple[int, int] = (384, 384)
+    """Pictures are windows at the scale of the network's input, of its full height and over half its width."""
     batch: int = 4
-    simulated_share: float = 0.4
+    simulated_share: float = 0.3
     """Share of the pictures that come from simulated places."""
     learning_rate: float = 4e-4
     warm_up_steps: int = 60
     seed: int = 0
     threads: int = 2
-    save_every_s: float = 120.0
+    painters: int = 2
+    """Processes that make pictures; another number gives other pictures for the same seed."""
+    save_every: int = 250
+    """Steps."""
 
 
 def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None) -> None:
-    """Trains for ``plan.minutes`` and leaves fp16 safetensors in ``out``, written anew every few minutes.
+    """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``, written anew now and then.
 
     ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training to go on from;
     without it the features come from ImageNet.
@@ -59,21 +64,17 @@ def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None) 
     model = _model(start)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], plan.learning_rate)
     average = Average(model)
-    pictures = _pictures(plan, data)
-    began = saved = time.monotonic()
     losses: list[float] = []
-    for step in range(1_000_000):
-        done = (time.monotonic() - began) / (60.0 * plan.minutes)
-        if done >= 1.0:
-            break
+    for step, samples in enumerate(islice(_batches(plan, data), plan.steps)):
         for group in optimiser.param_groups:
-            group["lr"] = plan.learning_rate * _pace(step, done, plan.warm_up_steps)
-        losses.append(_step(model, optimiser, [next(pictures) for _ in range(plan.batch)]))
+            group["lr"] = plan.learning_rate * _pace(step, step / plan.steps, plan.warm_up_steps)
+        losses.append(_step(model, optimiser, samples))
         average.update(model)
-        if time.monotonic() - saved > plan.save_every_s:
-            saved = time.monotonic()
-            _save(average, out, step, done, losses)
-    _save(average, out, step, 1.0, losses)
+        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
+            _save(average, out)
+            logger.info(
+                "step %d of %d, mean loss %.4f", step + 1, plan.steps, float(np.mean(losses[-plan.save_every :]))
+            )
 
 
 def load_detector(weights: Path, *, height: int = 384, width: int = 672) -> FasterRCNN:
@@ -104,13 +105,31 @@ def _freeze(model: FasterRCNN) -> None:
         part.requires_grad_(requires_grad=False)
 
 
-def _pictures(plan: DetectorPlan, data: Path) -> Iterator[Sample]:
-    rng = np.random.default_rng(plan.seed)
-    photos = [*load_photos(data, "pennfudan", test=False), *load_photos(data, "coco_people", test=False)]
-    real = picture_stream(photos, load_cut_outs(data), plan.size_hw, rng)
-    simulated = simulated_pictures(plan.seed, plan.size_hw, rng)
-    while True:
-        yield next(simulated if rng.random() < plan.simulated_share else real)
+class _Pictures(IterableDataset[Sample]):
+    """Endless training pictures; each painter has a stream of its own."""
+
+    def __init__(self, plan: DetectorPlan, data: Path) -> None:
+        self._plan, self._data = plan, data
+
+    def __iter__(self) -> Iterator[Sample]:
+        painter = get_worker_info()
+        number = 0 if painter is None else painter.id
+        cv2.setNumThreads(1)
+        plan = self._plan
+        rng = np.random.default_rng([plan.seed, number])
+        photos = [
+            *load_photos(self._data, "pennfudan", test=False),
+            *load_photos(self._data, "coco_people", test=False),
+        ]
+        real = picture_stream(photos, load_cut_outs(self._data), plan.size_hw, rng)
+        simulated = simulated_pictures(plan.seed * 16 + number, plan.size_hw, rng)
+        while True:
+            yield next(simulated if rng.random() < plan.simulated_share else real)
+
+
+def _batches(plan: DetectorPlan, data: Path) -> Iterator[list[Sample]]:
+    loader = DataLoader(_Pictures(plan, data), plan.batch, num_workers=plan.painters, collate_fn=list)
+    yield from loader
 
 
 def _step(model: FasterRCNN, optimiser: torch.optim.Optimizer, samples: list[Sample]) -> float:
@@ -135,8 +154,7 @@ def _pace(step: int, done: float, warm_up: int) -> float:
     return min(1.0, (step + 1) / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _save(average: Average, out: Path, step: int, done: float, losses: list[float]) -> None:
+def _save(average: Average, out: Path) -> None:
     model = build_detector(ARCHITECTURE)
     model.load_state_dict(average.state_dict())
     save_weights(model, out)
-    logger.info("step %d, %.0f %%, mean loss %.4f", step, 100 * done, float(np.mean(losses[-200:])))

@@ -1,6 +1,6 @@
 """Trains the demo's Re-ID network with two losses within a batch: supervised contrast and batch-hard triplets.
 
-A batch holds all people of a few places, so that the background tells nobody apart. With the few hundred steps that
+A batch holds all people of a few places, so that the background tells nobody apart. With the few thousand steps that
 two CPU cores allow, this does better than a softmax over all identities, whose prototypes are met too seldom.
 
 Sources: Khosla et al. 2020 (supervised contrast), Hermans et al. 2017 (soft-margin batch-hard triplets).
@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from demo.training.checkpoint import Average, save_weights
 from demo.training.crops import PEOPLE_PER_PLACE, Crop, augmented, by_identity, real_crops, simulated_crops
@@ -35,18 +37,21 @@ ARCHITECTURE = "lite0_bands"
 class ReidPlan:
     """How long and on what to train."""
 
-    minutes: float
-    simulated_crops: int = 6400
+    steps: int
+    simulated_crops: int = 12800
     """Eight for each simulated person; they are rendered once before the training."""
-    places: int = 2
-    crops: int = 3
+    places: int = 3
+    crops: int = 4
     """A batch is the people of ``places`` places with ``crops`` pictures of each."""
     learning_rate: float = 7e-4
-    warm_up_steps: int = 20
+    warm_up_steps: int = 50
     temperature: float = 0.1
     seed: int = 0
     threads: int = 2
-    save_every_s: float = 120.0
+    painters: int = 1
+    """Processes that change the crops; another number gives other batches for the same seed."""
+    save_every: int = 250
+    """Steps."""
 
 
 class Places:
@@ -58,7 +63,7 @@ class Places:
         self._rng = rng
 
     def batch(self, places: int, crops: int) -> tuple[Tensor, Tensor]:
-        """Pictures FP32 [B, 3, 256, 128] in 0..1 and identities INT64 [B]."""
+        """Pictures UINT8 [B, 256, 128, 3] and identities INT64 [B]."""
         pictures, labels = [], []
         for place in self._rng.choice(self._places, places, replace=False):
             for identity in range(place * PEOPLE_PER_PLACE, (place + 1) * PEOPLE_PER_PLACE):
@@ -68,23 +73,36 @@ class Places:
                 rows = self._rng.choice(len(group), crops, replace=len(group) < crops)
                 pictures += [augmented(group[row].pixels, self._rng) for row in rows]
                 labels += [identity] * crops
-        pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255.0
-        return pixels, torch.tensor(labels)
+        return torch.from_numpy(np.stack(pictures)), torch.tensor(labels)
+
+
+class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
+    """Endless batches; each painter has a stream of its own."""
+
+    def __init__(self, plan: ReidPlan, crops: Sequence[Crop]) -> None:
+        self._plan, self._crops = plan, crops
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        painter = get_worker_info()
+        cv2.setNumThreads(1)
+        people = Places(self._crops, np.random.default_rng([self._plan.seed, painter.id if painter else 0]))
+        while True:
+            yield people.batch(self._plan.places, self._plan.crops)
 
 
 def train(plan: ReidPlan, data: Path, out: Path, start: Path | None = None) -> None:
-    """Trains for ``plan.minutes``, rendering not counted, and leaves fp16 safetensors in ``out``.
+    """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``.
 
-    ``data`` holds ``pennfudan``. ``start`` is a file of an earlier training; without it features come from ImageNet.
+    ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training; without it features
+    come from ImageNet.
     """
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    rng = np.random.default_rng(plan.seed)
     simulated = list(simulated_crops(plan.seed, plan.simulated_crops))
     first_real = (simulated[-1].identity // PEOPLE_PER_PLACE + 1) * PEOPLE_PER_PLACE
-    people = Places([*simulated, *real_crops(data, first_real)], rng)
-    logger.info("%d simulated people", len(by_identity(simulated)))
-    _run(plan, _model(start), people, out)
+    real = real_crops(data, first_real)
+    logger.info("%d simulated people, %d real ones", len(by_identity(simulated)), len(real))
+    _run(plan, _model(start), [*simulated, *real], out)
 
 
 def triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -105,28 +123,29 @@ def contrast_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Ten
     return -(likelihood * own).sum(dim=1).div(own.sum(dim=1).clamp(min=1)).mean()
 
 
-def _run(plan: ReidPlan, model: Lite0Embedder, people: Places, out: Path) -> None:
+def _run(plan: ReidPlan, model: Lite0Embedder, crops: Sequence[Crop], out: Path) -> None:
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, plan.learning_rate, weight_decay=5e-4)
-    average, losses = Average(model, decay=0.98), []
-    began = saved = time.monotonic()
-    step, done = 0, 0.0
-    while done < 1.0:
+    average, losses = Average(model, decay=0.99), []
+    batches = DataLoader(_Batches(plan, crops), batch_size=None, num_workers=plan.painters)
+    for step, (pixels, labels) in enumerate(islice(batches, plan.steps)):
+        pace = min(1.0, (step + 1) / plan.warm_up_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / plan.steps)))
         for group in optimiser.param_groups:
-            pace = min(1.0, (step + 1) / plan.warm_up_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
             group["lr"] = plan.learning_rate * pace
-        losses.append(_step(plan, model, optimiser, people))
+        losses.append(_step(plan, model, optimiser, pixels, labels))
         average.update(model)
-        step, done = step + 1, (time.monotonic() - began) / (60.0 * plan.minutes)
-        if time.monotonic() - saved > plan.save_every_s or done >= 1.0:
-            saved = time.monotonic()
+        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
             _save(average, out)
-            logger.info("step %d, %.0f %%, mean loss %.4f", step, 100 * done, float(np.mean(losses[-30:])))
+            logger.info(
+                "step %d of %d, mean loss %.4f", step + 1, plan.steps, float(np.mean(losses[-plan.save_every :]))
+            )
 
 
-def _step(plan: ReidPlan, model: Lite0Embedder, optimiser: torch.optim.Optimizer, people: Places) -> float:
-    pixels, labels = people.batch(plan.places, plan.crops)
-    embeddings = functional.normalize(model(pixels.contiguous(memory_format=torch.channels_last)), dim=1)
+def _step(
+    plan: ReidPlan, model: Lite0Embedder, optimiser: torch.optim.Optimizer, pixels: Tensor, labels: Tensor
+) -> float:
+    images = (pixels.permute(0, 3, 1, 2).float() / 255.0).contiguous(memory_format=torch.channels_last)
+    embeddings = functional.normalize(model(images), dim=1)
     loss = contrast_loss(embeddings, labels, plan.temperature) + 0.5 * triplet_loss(embeddings, labels)
     optimiser.zero_grad()
     loss.backward()
