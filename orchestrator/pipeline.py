@@ -201,7 +201,9 @@ class Pipeline:
             await self._services.events.publish(self._task.id, update)
         with self._clock.wait("store"):
             await self._writer.add(state.next_tick, tick.frames, results)
-            await self._gallery.put(looks, self._origin.timestamp() + state.next_tick / state.rate)
+            self._gallery.note(looks, self._origin.timestamp() + state.next_tick / state.rate)
+            if state.next_tick % max(1, round(state.rate)) == 0:
+                await self._gallery.flush()
         for result in results:
             self._services.metrics.frames.labels(result.camera_id).inc()
             self._services.metrics.tracks.labels(result.camera_id).inc(len(result.tracks))
@@ -230,6 +232,7 @@ class Pipeline:
         association = await asyncio.get_running_loop().run_in_executor(self._cpu, associator.snapshot)
         state = self._state = replace(state, association=association)
         with self._clock.wait("store"):
+            await self._gallery.flush()
             await self._writer.checkpoint(batch.index, state.next_tick, state.to_bytes(), associator.bindings())
         await self._say_complete(batch.index)
         self._batches = (self._batches[0] + 1, self._batches[1])

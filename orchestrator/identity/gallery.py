@@ -62,6 +62,7 @@ class Gallery:
         )
         self._ttl_s = settings.gallery_ttl_s
         self._prefix = f"spoton:gallery:{environment_id}:{model}"
+        self._waiting: dict[str, Remembered] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,22 +72,29 @@ class Gallery:
     ) -> None:
         await self.close()
 
-    async def put(self, looks: Sequence[Look], time_s: float) -> None:
-        """Stores looks seen at ``time_s``, over former ones of the same people; all or none.
+    def note(self, looks: Sequence[Look], time_s: float) -> None:
+        """Takes in looks seen at ``time_s``, in place of former ones of the same people; ``flush`` stores them."""
+        self._waiting.update((look.global_id, Remembered(look, time_s)) for look in looks)
+
+    async def flush(self) -> None:
+        """Stores what was noted, all or none.
 
         Raises:
             EventLogError: Redis cannot be reached in time or refuses.
         """
-        if not looks:
-            return
+        if self._waiting:
+            await self._put(list(self._waiting.values()))
+            self._waiting.clear()
+
+    async def _put(self, seen: Sequence[Remembered]) -> None:
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
-                for look in looks:
-                    key = f"{self._prefix}:{look.global_id}"
-                    vector = look.embedding.astype(VECTOR_DTYPE).tobytes()
-                    pipe.hset(key, mapping={"vector": vector, "camera": look.camera_id, "time": repr(time_s)})
+                for item in seen:
+                    key = f"{self._prefix}:{item.look.global_id}"
+                    vector = item.look.embedding.astype(VECTOR_DTYPE).tobytes()
+                    pipe.hset(key, mapping={"vector": vector, "camera": item.look.camera_id, "time": repr(item.time_s)})
                     pipe.pexpire(key, round(self._ttl_s * 1000))
-                pipe.zadd(self._prefix, {look.global_id: time_s for look in looks})
+                pipe.zadd(self._prefix, {item.look.global_id: item.time_s for item in seen})
                 pipe.pexpire(self._prefix, round(self._ttl_s * 1000))
                 await pipe.execute()
         except (RedisError, OSError) as error:

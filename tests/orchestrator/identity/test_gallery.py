@@ -22,11 +22,27 @@ def look(global_id: str, seed: int, camera: str = "c01") -> Look:
     return Look(global_id, camera, (vector / np.linalg.norm(vector)).astype(np.float32))
 
 
+async def put(gallery: Gallery, looks: list[Look], time_s: float) -> None:
+    gallery.note(looks, time_s)
+    await gallery.flush()
+
+
+@pytest.mark.servers
+async def test_only_the_last_of_several_looks_is_stored(redis_url):
+    async with Gallery(settings(redis_url), "campus", "reid:1") as gallery:
+        gallery.note([look("t-1", 1)], 100.0)
+        gallery.note([look("t-1", 2, "c05")], 101.0)
+        assert await gallery.recent(10) == []
+        await gallery.flush()
+        found = await gallery.recent(10)
+    assert [(item.look.camera_id, item.time_s) for item in found] == [("c05", 101.0)]
+
+
 @pytest.mark.servers
 async def test_gives_back_the_latest_look_of_each_person_latest_first(redis_url):
     async with Gallery(settings(redis_url), "campus", "reid:1") as gallery:
-        await gallery.put([look("t-1", 1), look("t-2", 2)], time_s=100.0)
-        await gallery.put([look("t-1", 3, "c05")], time_s=101.5)
+        await put(gallery, [look("t-1", 1), look("t-2", 2)], 100.0)
+        await put(gallery, [look("t-1", 3, "c05")], 101.5)
         found = await gallery.recent(10)
     assert [(item.look.global_id, item.look.camera_id, item.time_s) for item in found] == [
         ("t-1", "c05", 101.5),
@@ -43,7 +59,7 @@ async def test_environments_and_models_do_not_meet(redis_url):
         Gallery(settings(redis_url), "campus", "reid:2") as model,
         Gallery(settings(redis_url), "factory", "reid:1") as place,
     ):
-        await gallery.put([look("t-1", 1)], time_s=1.0)
+        await put(gallery, [look("t-1", 1)], 1.0)
         assert await model.recent(10) == []
         assert await place.recent(10) == []
 
@@ -51,9 +67,9 @@ async def test_environments_and_models_do_not_meet(redis_url):
 @pytest.mark.servers
 async def test_people_expire(redis_url):
     async with Gallery(settings(redis_url, gallery_ttl_s=0.4), "campus", "reid:1") as gallery:
-        await gallery.put([look("t-1", 1)], time_s=1.0)
+        await put(gallery, [look("t-1", 1)], 1.0)
         await asyncio.sleep(0.25)
-        await gallery.put([look("t-2", 2)], time_s=2.0)
+        await put(gallery, [look("t-2", 2)], 2.0)
         await asyncio.sleep(0.25)
         assert [item.look.global_id for item in await gallery.recent(10)] == ["t-2"]
         await asyncio.sleep(0.3)
@@ -67,7 +83,7 @@ async def test_a_server_that_does_not_answer_is_an_error_in_time():
         started = time.monotonic()
         async with Gallery(settings(url, redis_timeout_s=0.2), "campus", "reid:1") as gallery:
             with pytest.raises(EventLogError, match="spoton:gallery:campus:reid:1"):
-                await gallery.put([look("t-1", 1)], time_s=1.0)
+                await put(gallery, [look("t-1", 1)], 1.0)
             with pytest.raises(EventLogError):
                 await gallery.recent(1)
     assert time.monotonic() - started < 5
