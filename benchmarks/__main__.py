@@ -22,17 +22,25 @@ def main() -> int:
     parser.add_argument("benchmark", nargs="?", choices=["throughput"], default="throughput")
     parser.add_argument("--state", type=Path, default=Path(".spoton"), help="shared with the demo (%(default)s)")
     parser.add_argument("--profile", choices=PROFILES, default="default", help="the demo site's length")
+    parser.add_argument("--rounds", type=_count, default=3, help="how often the pipeline runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
     options = parser.parse_args()
     try:
         with reporter_for(Console(width=None if sys.stdout.isatty() else 120)) as reporter:
-            asyncio.run(throughput.run(options.state, options.profile, options.out, reporter))
+            asyncio.run(throughput.run(options.state, options.profile, options.rounds, options.out, reporter))
     except StoppedBySignalError as stopped:
         return stopped.exit_status
     except (SpotOnError, ServersError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _count(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """Frames per second of the whole pipeline beside two ceilings of the same run, and where its processor time goes.
 
 The ceilings are decode alone (every camera's frames, converted and letterboxed as the pipeline has them, on all cores)
-and the detector alone (real frames, as many requests under way as the pipeline may have, on the same Triton). The
-detector is measured before and after the pipeline, since machines drift.
+and the detector alone (real frames, as many requests under way as the pipeline may have, on the same Triton). Machines
+change their speed from one minute to the next: the detector is measured before and after each of several rounds of the
+pipeline, each round has a ratio of its own, and their median counts.
 """
 
 from __future__ import annotations
@@ -12,11 +13,14 @@ import itertools
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -35,42 +39,55 @@ from orchestrator.inference.protocols import Detector
 from orchestrator.site import load_site
 from orchestrator.values import UInt8
 
-CEILING_S = 20.0
+CEILING_S = 10.0
 """How long each ceiling is measured."""
 SAMPLE_TICKS = 16
 """Ticks of real frames that the detector is asked again and again."""
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """The pipeline once, between two measurements of the detector; frames per second over all cameras."""
+
+    pipeline: float
+    """From the start of the task to its end, fetching and checkpoints included."""
+    detector_alone: tuple[float, float]
+    """Before and after."""
+
+    def ratio(self, decode_alone: float) -> float:
+        """The pipeline against the lower ceiling."""
+        return self.pipeline / min(decode_alone, sum(self.detector_alone) / 2)
+
+
+@dataclass(frozen=True, slots=True)
 class Throughput:
-    """The figures of one run; rates are frames per second over all cameras."""
+    """The figures of one run."""
 
     cores: int
     cameras: int
     frames: int
-    pipeline: float
-    """From the start of the task to its end, fetching and checkpoints included."""
+    """Of one round."""
     decode_alone: float
-    detector_alone: tuple[float, float]
-    """Before and after the pipeline."""
+    """Frames per second over all cameras."""
+    rounds: Sequence[Round]
     processor_ms_per_frame: Mapping[str, float]
     """By process: models are their server's own, ``worker`` is decode, crops, association, publishing and storing."""
     worker_stages: Mapping[str, Mapping[str, float]]
-    """Inside the worker: ``busy_s``, ``ms_per_frame`` and ``cpu_ms_per_frame``."""
+    """Inside the worker, in the last round: ``busy_s``, ``ms_per_frame`` and ``cpu_ms_per_frame``."""
 
     @property
-    def ceiling(self) -> float:
-        """The lower ceiling, the detector's as the mean of its two runs."""
-        return min(self.decode_alone, sum(self.detector_alone) / 2)
+    def ratios(self) -> list[float]:
+        """Of each round."""
+        return [each.ratio(self.decode_alone) for each in self.rounds]
 
     @property
     def ratio(self) -> float:
-        """The pipeline against the lower ceiling."""
-        return self.pipeline / self.ceiling
+        """The median of the rounds."""
+        return median(self.ratios)
 
 
-async def run(state: Path, profile: str, out: Path | None, reporter: Reporter) -> None:
-    """Measures on the demo site and shows a table; writes it to ``out`` as JSON too.
+async def run(state: Path, profile: str, rounds: int, out: Path | None, reporter: Reporter) -> None:
+    """Measures ``rounds`` times on the demo site and shows a table; writes it to ``out`` as JSON too.
 
     Raises:
         SpotOnError: a part failed; ``ServersError`` where a server is at fault.
@@ -87,57 +104,72 @@ async def run(state: Path, profile: str, out: Path | None, reporter: Reporter) -
         await upload(stack.bucket, [camera.prefix for camera in cameras], keys)
         await stack.start_spoton()
         videos = {camera_id: list(found.values()) for camera_id, found in matched.items()}
-        figures = await _measure(stack, scene.name, videos, state / "benchmark", reporter)
+        figures = await _measure(stack, scene.name, videos, state / "benchmark", rounds, reporter)
     reporter.show(_table(figures))
     if out is not None:
-        report = {**asdict(figures), "ceiling": figures.ceiling, "ratio": figures.ratio}
+        report = {**asdict(figures), "ratios": figures.ratios, "ratio": figures.ratio}
         await asyncio.to_thread(out.write_text, json.dumps(report, indent=2) + "\n")
 
 
 async def _measure(
-    stack: Stack, environment_id: str, videos: Mapping[str, Sequence[Path]], folder: Path, reporter: Reporter
+    stack: Stack,
+    environment_id: str,
+    videos: Mapping[str, Sequence[Path]],
+    folder: Path,
+    rounds: int,
+    reporter: Reporter,
 ) -> Throughput:
     variables = {**stack.settings_env(), "SPOTON_SHM_PREFIX": f"{stack.settings_env()['SPOTON_SHM_PREFIX']}-bench"}
     settings = settings_of(variables)
     parts = {name: stack.supervisor.pid(name) for name in ("triton", "worker", "api", "postgres", "valkey")}
     names = (settings.detector_model, settings.reid_model)
+    spent: Counter[str] = Counter()
+    pipeline: list[Mapping[str, Any]] = []
     async with open_inference(settings, len(videos)) as inference, SpotOnClient(stack.api.url) as client:
         await client.wait_healthy()
         detector = inference.detector
         ticks = await asyncio.to_thread(_sample, videos, detector.input_hw)
-        with reporter.step("detector alone"):
-            before = await _detector_alone(detector, ticks, settings.ticks_in_flight)
-        idle = processor.read(parts, names)
-        with reporter.step("whole pipeline") as step:
-            recording = await client.run(
-                environment_id, folder, lambda at: step.update(at.ticks, at.ticks_total, describe(at))
-            )
-        spent = processor.read(parts, names).since(idle)
-        status = await client.status(recording.task_id)
-        with reporter.step("detector alone again"):
-            after = await _detector_alone(detector, ticks, settings.ticks_in_flight)
+        alone = [await _detector_alone(detector, ticks, settings.ticks_in_flight, reporter)]
+        for _ in range(rounds):
+            idle = processor.read(parts, names)
+            pipeline.append(await _pipeline(client, environment_id, folder, reporter))
+            spent.update(processor.read(parts, names).since(idle))
+            alone.append(await _detector_alone(detector, ticks, settings.ticks_in_flight, reporter))
         with reporter.step("decode alone"):
             decode = await asyncio.to_thread(_decode_alone, videos, detector.input_hw)
-    measured = status["details"]["throughput"]
-    frames = int(measured["frames"])
+    frames = int(pipeline[-1]["frames"])
     return Throughput(
         cores=os.cpu_count() or 1,
         cameras=len(videos),
         frames=frames,
-        pipeline=float(measured["frames_per_second"]),
         decode_alone=decode,
-        detector_alone=(before, after),
-        processor_ms_per_frame={name: 1000 * seconds / frames for name, seconds in spent.items()},
-        worker_stages=measured["stages"],
+        rounds=[
+            Round(float(measured["frames_per_second"]), around)
+            for measured, around in zip(pipeline, itertools.pairwise(alone), strict=True)
+        ],
+        processor_ms_per_frame={name: 1000 * seconds / (frames * rounds) for name, seconds in spent.items()},
+        worker_stages=pipeline[-1]["stages"],
     )
 
 
-async def _detector_alone(detector: Detector, ticks: Sequence[UInt8], lanes: int) -> float:
+async def _pipeline(client: SpotOnClient, environment_id: str, folder: Path, reporter: Reporter) -> Mapping[str, Any]:
+    """What the worker says of one task: ``frames``, ``frames_per_second`` and ``stages``."""
+    with reporter.step("whole pipeline") as step:
+        recording = await client.run(
+            environment_id, folder, lambda at: step.update(at.ticks, at.ticks_total, describe(at))
+        )
+    status = await client.status(recording.task_id)
+    measured: Mapping[str, Any] = status["details"]["throughput"]
+    return measured
+
+
+async def _detector_alone(detector: Detector, ticks: Sequence[UInt8], lanes: int, reporter: Reporter) -> float:
     """Frames per second with ``lanes`` requests always under way."""
-    began = time.monotonic()
-    asking = (_keep_asking(detector, ticks, began + CEILING_S) for _ in range(lanes))
-    answered = sum(await asyncio.gather(*asking))
-    return answered / (time.monotonic() - began)
+    with reporter.step("detector alone"):
+        began = time.monotonic()
+        asking = (_keep_asking(detector, ticks, began + CEILING_S) for _ in range(lanes))
+        answered = sum(await asyncio.gather(*asking))
+        return answered / (time.monotonic() - began)
 
 
 async def _keep_asking(detector: Detector, ticks: Sequence[UInt8], until: float) -> int:
@@ -195,14 +227,22 @@ def _table(figures: Throughput) -> Table:
     table.add_column("what")
     table.add_column("frames/s", justify="right")
     table.add_column("CPU ms/frame", justify="right")
-    before, after = figures.detector_alone
     table.add_row("decode alone", f"{figures.decode_alone:.1f}", "")
-    table.add_row("detector alone", f"{before:.1f}, again {after:.1f}", "")
-    table.add_row("whole pipeline", f"{figures.pipeline:.1f}", f"{sum(figures.processor_ms_per_frame.values()):.1f}")
-    table.add_row("ratio to the lower ceiling", f"{figures.ratio:.2f}", "", end_section=True)
+    alone = [figures.rounds[0].detector_alone[0], *(each.detector_alone[1] for each in figures.rounds)]
+    table.add_row("detector alone", _each(alone, 1), "")
+    processor_ms = sum(figures.processor_ms_per_frame.values())
+    table.add_row("whole pipeline", _each([each.pipeline for each in figures.rounds], 1), f"{processor_ms:.1f}")
+    table.add_row("ratio to the lower ceiling", _each(figures.ratios, 2), "")
+    table.add_row("their median", f"{figures.ratio:.2f}", "", end_section=True)
     for name, value in sorted(figures.processor_ms_per_frame.items(), key=lambda item: -item[1]):
         table.add_row(name, "", f"{value:.2f}")
         if name == "worker":
             for stage, times in figures.worker_stages.items():
+                if not times["cpu_ms_per_frame"]:
+                    continue  # a wait for others
                 table.add_row(f"  of it {stage}", "", f"{times['cpu_ms_per_frame']:.2f}")
     return table
+
+
+def _each(values: Sequence[float], digits: int) -> str:
+    return ", ".join(f"{value:.{digits}f}" for value in values)
