@@ -173,7 +173,7 @@ class Associator:
 
     def _check_dimension(self, item: CameraInput) -> None:
         dimension = item.embeddings.shape[1]
-        if not dimension or not len(item.embeddings):
+        if not dimension:
             return
         self._dimension = self._dimension or dimension
         if dimension != self._dimension:

@@ -171,3 +171,13 @@ def test_embeddings_of_another_length_are_refused():
 def test_a_state_of_other_cameras_is_refused():
     with pytest.raises(ValueError, match="not the state of an associator"):
         associator().restore(b"")
+
+
+def test_a_recording_may_begin_with_nobody() -> None:
+    place, people = Place(5, 16), associator()
+    empty = [CameraInput(camera, SIZE, Detections.empty(), np.zeros((0, 16), np.float32)) for camera in VIEWS]
+    for tick in range(3):
+        assert [len(result.tracks) for result in people.update(tick, empty)] == [0, 0, 0]
+    for tick in range(3, 30):
+        results = people.update(tick, place.tick()[0])
+    assert all(len(result.tracks) for result in results)
