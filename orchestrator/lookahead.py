@@ -63,33 +63,31 @@ class LookAhead:
         """
         room = asyncio.Semaphore(self._settings.ticks_in_flight)
         async with self._producing(batches, room) as coming:
-            while (inference := await coming.get()) is not None:
-                yield await inference
+            while (under_way := await coming.get()) is not None:
+                yield await under_way.finishing
                 room.release()
 
     @asynccontextmanager
     async def _producing(
         self, batches: AsyncGenerator[OpenBatch], room: asyncio.Semaphore
-    ) -> AsyncIterator[asyncio.Queue[asyncio.Task[Tick] | None]]:
+    ) -> AsyncIterator[asyncio.Queue[_UnderWay | None]]:
         """A queue of ticks under way, None at its end; on the way out nothing is left running."""
-        coming: asyncio.Queue[asyncio.Task[Tick] | None] = asyncio.Queue()
+        coming: asyncio.Queue[_UnderWay | None] = asyncio.Queue()
         producer = asyncio.create_task(self._produce(batches, room, coming))
         try:
             yield coming
             await producer
         finally:
-            producer.cancel()
-            await asyncio.gather(producer, return_exceptions=True)
-            under_way = [item for item in _drain(coming) if item is not None]
-            for inference in under_way:
-                inference.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            left = [task for item in _drain(coming) if item is not None for task in (item.finding, item.finishing)]
+            for task in (producer, *left):  # all before the first wait: a cancel may come in the middle of one
+                task.cancel()
+            await asyncio.gather(producer, *left, return_exceptions=True)
 
     async def _produce(
         self,
         batches: AsyncGenerator[OpenBatch],
         room: asyncio.Semaphore,
-        coming: asyncio.Queue[asyncio.Task[Tick] | None],
+        coming: asyncio.Queue[_UnderWay | None],
     ) -> None:
         try:
             async with aclosing(batches):
@@ -98,7 +96,8 @@ class LookAhead:
                     for index in range(of.reader.ticks):
                         await room.acquire()
                         finding = await self._begin(of, index, finding)
-                        coming.put_nowait(asyncio.create_task(self._finish(of, index, finding)))
+                        finishing = asyncio.create_task(self._finish(of, index, finding))
+                        coming.put_nowait(_UnderWay(finding, finishing))
         finally:
             coming.put_nowait(None)
 
@@ -160,5 +159,13 @@ class _Found:
     """By camera, in the order of the frames: whom to embed."""
 
 
-def _drain(queue: asyncio.Queue[asyncio.Task[Tick] | None]) -> list[asyncio.Task[Tick] | None]:
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """The two halves of a tick's inference; the second waits for the first."""
+
+    finding: asyncio.Task[_Found]
+    finishing: asyncio.Task[Tick]
+
+
+def _drain(queue: asyncio.Queue[_UnderWay | None]) -> list[_UnderWay | None]:
     return [queue.get_nowait() for _ in range(queue.qsize())]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import VideoError
+from orchestrator.inference.client import Inference
 from orchestrator.lookahead import LookAhead, OpenBatch
 from orchestrator.media import Batch
 from orchestrator.metrics import Metrics, StageClock
@@ -43,10 +44,10 @@ class FakeReader:
         return [Frame("c1", tick, tick / 10, np.zeros((24, 40, 3), np.uint8))]
 
 
-def look_ahead(detector_slots: int = 16) -> LookAhead:
+def look_ahead(inference: Inference | None = None) -> LookAhead:
     settings = Settings(_env_file=None, ticks_in_flight=IN_FLIGHT)  # type: ignore[call-arg]
     gate: Any = OpenGate()
-    return LookAhead(settings, fake_inference(1, detector_slots), gate, StageClock(Metrics()))
+    return LookAhead(settings, inference or fake_inference(1, 16), gate, StageClock(Metrics()))
 
 
 def batch(index: int, reader: Any) -> OpenBatch:
@@ -89,3 +90,21 @@ async def test_a_broken_file_is_said_after_all_ticks_before_it() -> None:
     with pytest.raises(VideoError, match="broken"):
         await collect(look_ahead(), batch(0, FakeReader()), batch(1, FakeReader(breaks_at=2)), into=seen)
     assert seen == [*((0, tick) for tick in range(TICKS)), (1, 0), (1, 1)]
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_whenever_it_is_left_nothing_runs_on_and_every_slot_is_back(steps: int) -> None:
+    inference = fake_inference(1, 16, delay_s=0.002)
+    before = asyncio.all_tasks()
+    seen: list[tuple[int, int]] = []
+    leaving = asyncio.create_task(
+        collect(look_ahead(inference), batch(0, FakeReader()), batch(1, FakeReader(breaks_at=1)), into=seen)
+    )
+    while len(seen) < TICKS - 1:
+        await asyncio.sleep(0)
+    for _ in range(steps):
+        await asyncio.sleep(0.0005)
+    leaving.cancel()
+    await asyncio.gather(leaving, return_exceptions=True)
+    assert asyncio.all_tasks() == before
+    assert inference.detector.taken == 0  # type: ignore[attr-defined]
