@@ -14,7 +14,7 @@ import numpy as np
 from boxmot.trackers.common.association.matching import embedding_distance
 
 from orchestrator.settings import Settings
-from orchestrator.values import Bool, Float32, Int64
+from orchestrator.values import Bool, Float32, Float64, Int64
 
 NOMINAL_RATE = 30
 """BoxMOT scales its buffer by rate / 30; at 30 the buffer is counted in frames, as the setting says."""
@@ -108,7 +108,9 @@ def heed_looks(engine: Any, rate: float) -> None:
             return np.zeros((len(tracks), len(detections)), np.float32)
         apart = engine.association_distance(tracks, detections)
         looks = embedding_distance(tracks, detections)
-        near = (apart <= engine.proximity_thresh) | _within_reach(tracks, detections, engine.frame_count, rate)
+        lost_s = np.array([(engine.frame_count - track.frame_id - 1) / rate for track in tracks])
+        lost_s += max(0.0, (engine._prediction_dt or 0.0) - 1 / rate)  # ticks at which the camera gave no frame
+        near = (apart <= engine.proximity_thresh) | _within_reach(tracks, detections, lost_s)
         alike = np.where((looks <= engine.appearance_thresh) & near, looks, 1.0)
         excess = np.clip(looks - engine.appearance_thresh, 0, None)
         return np.asarray(np.minimum(apart, alike) + excess, np.float32)
@@ -116,13 +118,12 @@ def heed_looks(engine: Any, rate: float) -> None:
     engine._first_association_cost = cost
 
 
-def _within_reach(tracks: list[Any], detections: list[Any], now: int, rate: float) -> Bool:
-    """[T, N] True for lost tracks and detections of like height that are no farther than a walk from each other."""
-    lost_s = np.array([(now - track.frame_id - 1) / rate for track in tracks])
+def _within_reach(tracks: list[Any], detections: list[Any], lost_s: Float64) -> Bool:
+    """[T, N] True for tracks lost for [T] seconds and detections of like height, no farther apart than a walk."""
     track_xywh = np.array([track.mean[:4] for track in tracks])
     found_xywh = np.array([detection.xywh for detection in detections])
     height = np.maximum(track_xywh[:, None, 3], found_xywh[None, :, 3])
     offset = np.linalg.norm(track_xywh[:, None, :2] - found_xywh[None, :, :2], axis=2)
     alike = np.minimum(track_xywh[:, None, 3], found_xywh[None, :, 3]) >= LIKE_HEIGHT * height
     reach = (REACH_AT_ONCE + WALK_HEIGHTS_S * lost_s[:, None]) * height
-    return np.asarray((lost_s > 0)[:, None] & alike & (offset <= reach))
+    return np.asarray((lost_s > 1e-6)[:, None] & alike & (offset <= reach))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class BoxMotTracker:
         self._rate = rate
         self._engine: Any = None
         self._memory = self._fresh_memory(0)
-        _create(settings, camera_id, rate, with_embeddings=False)  # refuses unfit settings now, not at the first person
+        self._rehearse()
 
     def update(self, frame_index: int, size_hw: tuple[int, int], detections: Detections, embeddings: Float32) -> Tracks:
         """See ``CameraTracker.update``. Whether appearance is used is settled by the first tick that has people."""
@@ -77,6 +78,19 @@ class BoxMotTracker:
             **({"timestamp_s": frame_index / self._rate} if self._engine.variable_dt else {}),
         )
         return found.track_ids.numpy(), found.detection_indices.numpy()
+
+    def _rehearse(self) -> None:
+        """Refuses settings that do not work: now, and not at the first person or the first checkpoint."""
+        self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=False)
+        try:
+            self._follow(np.array([[0, 0, 50, 100]], np.float32), np.ones(1, np.float32), None, 0)
+            self.snapshot()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            name = self._settings.tracker
+            raise SettingsError(
+                f"SPOTON_TRACKER: {name} cannot save its state, which resuming needs: {error}"
+            ) from error
+        self._engine = None
 
     def snapshot(self) -> bytes:
         """See ``CameraTracker.snapshot``."""

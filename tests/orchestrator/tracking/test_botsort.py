@@ -92,3 +92,14 @@ def test_neither_somebody_else_nor_who_is_too_far_takes_up_a_lost_track(shift, l
         found, _ = follow(short, moved, score, looks[look : look + 1], tick / RATE)
     assert len(found) == 1
     assert found[0] != first[0]
+
+
+def test_ticks_without_a_frame_are_time_lost_too():
+    looks = np.eye(16, dtype=np.float32)[:1]
+    short = engine(with_embeddings=True)
+    tailor(short, RATE)
+    box, score = np.array([[100, 100, 160, 280]], np.float32), np.array([0.9], np.float32)
+    for tick in range(10):
+        first, _ = follow(short, box, score, looks, tick / RATE)
+    again, _ = follow(short, box + np.array([150, 0, 150, 0], np.float32), score, looks, 28 / RATE)
+    assert again.tolist() == first.tolist()

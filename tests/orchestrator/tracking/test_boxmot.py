@@ -173,3 +173,19 @@ def test_people_who_cross_keep_their_ids_by_their_looks() -> None:
     before = dict(zip(found.detection_rows.tolist(), found.track_ids.tolist(), strict=True))
     found = tracker.update(10, SIZE, Detections(np.array([right, left], np.float32), scores), looks)
     assert dict(zip(found.detection_rows.tolist(), found.track_ids.tolist(), strict=True)) == before
+
+
+def test_a_tracker_that_cannot_be_saved_is_refused_at_start():
+    with pytest.raises(SettingsError, match="SPOTON_TRACKER: ocsort cannot save its state"):
+        create_tracker(settings(tracker="ocsort"), "c1", RATE)
+
+
+@pytest.mark.parametrize("dimension", [0, 16])
+def test_bytetrack_goes_on_where_it_was(dimension):
+    options = settings(tracker="bytetrack")
+    unbroken = run(create_tracker(options, "c1", RATE), Scene(1, dimension=dimension), range(60))
+    scene, before = Scene(1, dimension=dimension), create_tracker(options, "c1", RATE)
+    first = run(before, scene, range(30))
+    after = create_tracker(options, "c1", RATE)
+    after.restore(before.snapshot())
+    assert_same(unbroken, first + run(after, scene, range(30, 60)))
