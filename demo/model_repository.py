@@ -19,6 +19,7 @@ WEIGHTS = Path(__file__).parent / "models"
 DETECTOR, DETECTOR_WEIGHTS = "fasterrcnn_lite0_fpn", "detector.safetensors"
 DETECTOR_HW = (384, 672)
 REID, REID_WEIGHTS = "lite0_bands", "reid.safetensors"
+MODELS = ("person_detector", "person_reid")
 EXPORT_TIMEOUT_S = 900.0
 REID_SIMILARITY = 0.52
 """Cosine at which two crops are as likely of one person as of two (``neutral_similarity`` in the model card)."""
@@ -44,7 +45,7 @@ async def prepare_models(folder: Path, weights: Path = WEIGHTS) -> bool:
     """
     version = await asyncio.to_thread(_version, weights)
     marker = folder.with_name(f"{folder.name}.version")
-    if await asyncio.to_thread(_is_current, marker, version):
+    if await asyncio.to_thread(_is_current, folder, marker, version):
         return False
     await _run_export(folder, weights)
     await asyncio.to_thread(marker.write_text, version)
@@ -94,7 +95,7 @@ def export(folder: Path, weights: Path) -> None:
 
 def _version(weights: Path) -> str:
     """A hash of everything that the repository is made from."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(len(os.sched_getaffinity(0))).encode())  # so many instances are configured
     for path in (weights / DETECTOR_WEIGHTS, weights / REID_WEIGHTS, *sorted((ROOT / "export").rglob("*.py"))):
         if not path.is_file():
             raise ModelsError(f"the demo's models cannot be exported: {path} is missing")
@@ -102,8 +103,9 @@ def _version(weights: Path) -> str:
     return digest.hexdigest()
 
 
-def _is_current(marker: Path, version: str) -> bool:
-    return marker.is_file() and marker.read_text() == version
+def _is_current(folder: Path, marker: Path, version: str) -> bool:
+    complete = all((folder / model / "config.pbtxt").is_file() for model in MODELS)
+    return complete and marker.is_file() and marker.read_text() == version
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def fasterrcnn_lite0_fpn(
     head_width: int = 256,
     proposals: int = 64,
 ) -> FasterRCNN:
-    """A small person detector for CPUs: 4.4 M parameters, anchors in the proportions of standing and sitting people."""
+    """A small person detector for CPUs: 4.0 M parameters, anchors in the proportions of standing and sitting people."""
     anchors = AnchorGenerator(
         sizes=((18, 30), (46, 70), (100, 150), (210, 300)),
         aspect_ratios=((1.3, 2.6),) * 4,

@@ -69,9 +69,12 @@ def _on_cpu(max_batch_size: int, instances: int, rows_per_run: int) -> Serving:
     )
 
 
-CPU_DETECTOR = _on_cpu(8, instances=min(max(os.cpu_count() or 1, 2), 8), rows_per_run=1)
-"""An instance a core: with several requests in flight on two cores a fifth faster than one of two threads. A frame at a
-time takes 13 % less than four, and four crops 25 % less a crop than twenty-four: their activations fit the cache."""
+CORES = len(os.sched_getaffinity(0))
+"""That this process may use."""
+CPU_DETECTOR = _on_cpu(8, instances=min(max(CORES, 2), 8), rows_per_run=1)
+"""An instance a core, two at least and eight at most: with several requests in flight on two cores a fifth faster than
+one of two threads. A frame at a time takes 13 % less than four, and four crops 25 % less a crop than twenty-four: their
+activations fit the cache."""
 CPU_REID = _on_cpu(64, instances=1, rows_per_run=4)
 GPU_DETECTOR = Serving(16, instances=2, queue_delay_us=0, timeout_s=5, max_queue_size=64, warm_up_batches=(1, 4, 8, 16))
 GPU_REID = Serving(128, instances=1, queue_delay_us=500, timeout_s=5, max_queue_size=64, warm_up_batches=(1, 16, 128))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ async def test_exported_once_and_again_when_the_weights_change(
 
     async def note(folder: Path, _weights: Path) -> None:
         exported.append(folder)
+        for model in model_repository.MODELS:
+            (folder / model).mkdir(parents=True, exist_ok=True)
+            (folder / model / "config.pbtxt").touch()
 
     monkeypatch.setattr(model_repository, "_run_export", note)
     repository = tmp_path / "repository"
@@ -38,6 +42,8 @@ async def test_exported_once_and_again_when_the_weights_change(
     (weights / REID_WEIGHTS).write_bytes(b"others")
     assert await prepare_models(repository, weights)
     assert exported == [repository, repository]
+    shutil.rmtree(repository)
+    assert await prepare_models(repository, weights)
 
 
 async def test_a_failed_export_shows_its_last_lines_and_is_not_taken_for_done(

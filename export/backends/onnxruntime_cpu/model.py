@@ -46,14 +46,14 @@ class TritonPythonModel:
     def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         try:
             results = self._run({name: _read(request, name) for name in self._inputs})
+            named = zip(self._outputs, results, strict=True)
+            return pb_utils.InferenceResponse([pb_utils.Tensor(name, result) for name, result in named])
         except Exception as error:  # ONNX Runtime's errors share no base class of their own
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{type(error).__name__}: {error}"))
-        named = zip(self._outputs, results, strict=True)
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, result) for name, result in named])
 
     def _run(self, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
         """The outputs for all rows of one request."""
-        starts = range(0, len(feeds[self._inputs[0]]), self._rows_per_run)
+        starts = range(0, max(1, len(feeds[self._inputs[0]])), self._rows_per_run)
         parts = [
             self._session.run(self._outputs, {name: rows[at : at + self._rows_per_run] for name, rows in feeds.items()})
             for at in starts
