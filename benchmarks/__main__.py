@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("benchmark", nargs="?", choices=["throughput"], default="throughput")
     parser.add_argument("--state", type=Path, default=Path(".spoton"), help="shared with the demo (%(default)s)")
     parser.add_argument("--profile", choices=PROFILES, default="default", help="the demo site's length")
-    parser.add_argument("--rounds", type=_count, default=3, help="how often the pipeline runs (%(default)s)")
+    parser.add_argument("--rounds", type=positive, default=3, help="how often the pipeline runs (%(default)s)")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
     options = parser.parse_args()
     try:
@@ -36,7 +36,8 @@ def main() -> int:
     return 0
 
 
-def _count(word: str) -> int:
+def positive(word: str) -> int:
+    """A whole number above zero; argparse calls it by its name in errors."""
     number = int(word)
     if number < 1:
         raise argparse.ArgumentTypeError("at least 1")

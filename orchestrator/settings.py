@@ -71,7 +71,7 @@ class Settings(BaseSettings):
     ticks_in_flight: Annotated[int, Field(ge=1, le=64)] = 8
     """Ticks between decode and publish at once; bounds the memory of a task."""
     embed_every: Annotated[int, Field(ge=1)] = 3
-    """Embed somebody who stands alone every n-th tick only; who may be mistaken is embedded at each."""
+    """Embed somebody who stands alone every n-th tick only, once looked at often; the others at each."""
     target_fps: Annotated[float, Field(gt=0)] = 23.0
     """Processing rate to come near to, where the site file names none."""
 

@@ -144,8 +144,8 @@ def log_density(offset: Float64, spread: Float64) -> Float64:
     Two normal densities: places are mostly as good as their covariance says, and some are far worse, since the feet
     are hidden or the box is half another person's.
     """
-    sure, wild = _log_normal(offset, spread), _log_normal(offset, spread * WILD_SPREAD)
     with np.errstate(invalid="ignore"):  # places that are not known are NaN, and so is their density
+        sure, wild = _log_normal(offset, spread), _log_normal(offset, spread * WILD_SPREAD)
         return np.asarray(np.logaddexp(sure + np.log(1 - WILD_SHARE), wild + np.log(WILD_SHARE)), np.float64)
 
 

@@ -271,8 +271,10 @@ async def test_a_killed_run_is_taken_up_and_leaves_what_an_unbroken_one_leaves(
 ) -> None:
     unbroken, killed = await new_task(services), await new_task(services)
     await process(services, unbroken.id)
-    async with running(services, killed):
+    slow = replace(services, inference=fake_inference(2, delay_s=0.03))
+    async with running(slow, killed) as run:
         await until(lambda messages: len(frames_of(messages)) >= killed_after, services, killed)
+        assert not run.done()
     await process(services, killed.id)
     messages = await said(services, killed)
     assert frames_of(messages) == list(range(2 * FRAMES))
