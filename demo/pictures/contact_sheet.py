@@ -10,23 +10,16 @@ import av
 import cv2
 import numpy as np
 
-from demo.pictures.canvas import FONT
-from demo.pictures.colours import NOBODY_COLOUR, Rgb, is_bright, person_colour
+from demo.pictures.colours import NOBODY_COLOUR, Rgb, person_colour
+from demo.pictures.grid import CELL_HEIGHT, CELL_WIDTH, DARK, save_grid, tag
 from demo.scores import MIN_VISIBILITY
 from demo.site.build import SiteFiles
 from demo.site.scene import Scene
 from demo.truth import CameraTruth, load_truth
 from orchestrator.values import Float64, UInt8
 
-COLUMNS = 4
-CELL_WIDTH, CELL_HEIGHT = 400, 225
-GAP = 4
-QUALITY = 85
 DASH = 4
 """Length of a dash and of the gap after it, pixels."""
-TEXT_SCALE = 0.34
-DARK: Rgb = (28, 30, 34)
-LIGHT: Rgb = (240, 240, 240)
 
 
 @dataclass(frozen=True)
@@ -48,17 +41,7 @@ def save_contact_sheet(target: Path, sites: Sequence[tuple[Scene, SiteFiles]]) -
     Raises:
         OSError: a file of a site is missing, or the picture cannot be written.
     """
-    cells = [cell for scene, files in sites for cell in _cells(scene, files)]
-    rows = -(-len(cells) // COLUMNS)
-    sheet = np.full((rows * (CELL_HEIGHT + GAP) - GAP, COLUMNS * (CELL_WIDTH + GAP) - GAP, 3), 255, np.uint8)
-    for index, cell in enumerate(cells):
-        top, left = index // COLUMNS * (CELL_HEIGHT + GAP), index % COLUMNS * (CELL_WIDTH + GAP)
-        sheet[top : top + CELL_HEIGHT, left : left + CELL_WIDTH] = cell
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written, jpeg = cv2.imencode(".jpg", sheet[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
-    if not written:
-        raise OSError(f"{target} cannot be encoded")
-    target.write_bytes(jpeg.tobytes())
+    save_grid(target, [cell for scene, files in sites for cell in _cells(scene, files)])
 
 
 def _cells(scene: Scene, files: SiteFiles) -> list[UInt8]:
@@ -100,11 +83,11 @@ def _drawn(picture: UInt8, moment: _Moment, caption: str) -> UInt8:
         person = moment.people[row]
         if moment.visibility[row] < MIN_VISIBILITY:
             _dashed(cell, (left, top, right, bottom), NOBODY_COLOUR)
-            _tag(cell, str(person), (left, top), NOBODY_COLOUR)
+            tag(cell, str(person), (left, top), NOBODY_COLOUR)
         else:
             cv2.rectangle(cell, (left, top), (right, bottom), person_colour(person - 1), 1)
-            _tag(cell, str(person), (left, top), person_colour(person - 1))
-    _tag(cell, caption, (0, 0), DARK)
+            tag(cell, str(person), (left, top), person_colour(person - 1))
+    tag(cell, caption, (0, 0), DARK)
     return cell
 
 
@@ -116,13 +99,3 @@ def _dashed(cell: UInt8, box: tuple[int, int, int, int], colour: Rgb) -> None:
     for y in range(top, bottom, 2 * DASH):
         for x in (left, right):
             cv2.line(cell, (x, y), (x, min(y + DASH, bottom)), colour)
-
-
-def _tag(cell: UInt8, text: str, corner: tuple[int, int], colour: Rgb) -> None:
-    """Text on a field that stands on ``corner``, moved inside the cell."""
-    (width, height), _ = cv2.getTextSize(text, FONT, TEXT_SCALE, 1)
-    left = min(max(corner[0], 0), CELL_WIDTH - width - 4)
-    bottom = max(corner[1], height + 4)
-    cv2.rectangle(cell, (left, bottom - height - 4), (left + width + 4, bottom), colour, cv2.FILLED)
-    ink = DARK if is_bright(colour) else LIGHT
-    cv2.putText(cell, text, (left + 2, bottom - 2), FONT, TEXT_SCALE, ink, 1, cv2.LINE_AA)

@@ -20,6 +20,7 @@ PERSON_HEIGHTS = (18.0, 400.0)
 AS_MET = 0.5
 """Share of photos laid at about the scale at which the network meets whole photos."""
 NETWORK_HW = (384, 672)
+"""The detector's input."""
 LEAST_VISIBLE = 0.25
 """People of whom less can be seen are no truth: neither found nor missed during training."""
 LEAST_INSIDE = 0.35

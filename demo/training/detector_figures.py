@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,25 +16,21 @@ from numpy.typing import NDArray
 from torch import nn
 
 from demo.site.samples import detection_samples
-from demo.training.compose import LEAST_VISIBLE
+from demo.training.compose import LEAST_VISIBLE, NETWORK_HW
+from demo.training.detector import ARCHITECTURE, load_detector
 from demo.training.metrics import Scored, average_precision, precision_recall
-from demo.training.onnx_session import open_session
+from demo.training.onnx_session import milliseconds_a_row
 from demo.training.photos import load_photos
-from export.architectures import build_detector
 from export.detector import BatchedFasterRCNN
 from export.onnx_models import export_detector_file
-from export.weights import load_weights
 
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
-ARCHITECTURE = "fasterrcnn_lite0_fpn"
-INPUT_HW = (384, 672)
 PLACES_SEED = 90_001
 SMALLEST = 24
 """Pixels at the network's input; smaller people are ignored in simulated places."""
 BATCH = 4
-TIMED_RUNS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +65,15 @@ def detector_figures(weights: Path, data: Path, work: Path, places: int = 30) ->
 
 def load_graph(weights: Path) -> nn.Module:
     """The detector as it is exported."""
-    model = build_detector(ARCHITECTURE, height=INPUT_HW[0], width=INPUT_HW[1])
-    load_weights(model, weights)
-    return BatchedFasterRCNN(model, *INPUT_HW).eval()
+    height, width = NETWORK_HW
+    return BatchedFasterRCNN(load_detector(weights, height=height, width=width), height, width).eval()
 
 
 def detect(graph: nn.Module, rgb: UInt8) -> tuple[Float32, Float32]:
     """One picture of any size, scaled to fit and padded: boxes [N, 4] in its own pixels and scores [N]."""
-    scale = min(INPUT_HW[0] / rgb.shape[0], INPUT_HW[1] / rgb.shape[1])
+    scale = min(NETWORK_HW[0] / rgb.shape[0], NETWORK_HW[1] / rgb.shape[1])
     width, height = round(rgb.shape[1] * scale), round(rgb.shape[0] * scale)
-    canvas = np.zeros((1, *INPUT_HW, 3), np.uint8)
+    canvas = np.zeros((1, *NETWORK_HW, 3), np.uint8)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     canvas[0, :height, :width] = cv2.resize(rgb, (width, height), interpolation=method)
     with torch.inference_mode():
@@ -126,14 +120,7 @@ def _simulated(graph: nn.Module, count: int) -> Iterator[Scored]:
 
 def _time(weights: Path, onnx: Path) -> float:
     """Median milliseconds a frame on frames of simulated places."""
-    height, width = INPUT_HW
+    height, width = NETWORK_HW
     export_detector_file(ARCHITECTURE, weights, onnx, height=height, width=width)
     frames = [frame.rgb for frame in islice(detection_samples(PLACES_SEED, width, height), BATCH)]
-    session, images = open_session(onnx, threads=2), np.stack(frames)
-    session.run(None, {"images": images})
-    taken = []
-    for _ in range(TIMED_RUNS):
-        began = time.perf_counter()
-        session.run(None, {"images": images})
-        taken.append(time.perf_counter() - began)
-    return float(1000 * np.median(taken) / BATCH)
+    return milliseconds_a_row(onnx, np.stack(frames))

@@ -6,7 +6,6 @@ trained on real people.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
@@ -18,10 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from demo.site.samples import reid_samples
-from demo.training.crops import augmented, network_crop
+from demo.training.crops import SMALLEST_REAL, augmented, network_crop
 from demo.training.metrics import mean_average_precision, neutral_similarity, rank_one
-from demo.training.onnx_session import open_session
+from demo.training.onnx_session import milliseconds_a_row, open_session
 from demo.training.photos import load_photos
+from demo.training.reid import ARCHITECTURE
 from export.architectures import build_embedder
 from export.onnx_models import export_reid_file
 from export.reid import CropEmbedder
@@ -31,16 +31,12 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
 
-ARCHITECTURE = "lite0_bands"
 PEOPLE_SEED = 90_002
 VIEWS_SEED = 90_003
-SMALLEST_REAL = 80
-"""Pixels; smaller people of photos are left out."""
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], np.float32)
 HUES, SATURATIONS, VALUES, BANDS = 12, 4, 4, 4
 TIMED_CROPS = 16
-TIMED_RUNS = 20
 
 Embed = Callable[[UInt8], Float32]
 """Crops [M, 256, 128, 3] RGB to rows [M, D] of length 1."""
@@ -110,15 +106,7 @@ def milliseconds_per_crop(weights: Path, work: Path) -> float:
     """Median in batches of sixteen with two threads; ``work`` is a folder for the ONNX file."""
     onnx = work / "reid.onnx"
     export_reid_file(ARCHITECTURE, weights, onnx)
-    session = open_session(onnx, threads=2)
-    crops = np.random.default_rng(0).integers(0, 256, (TIMED_CROPS, 256, 128, 3), np.uint8)
-    session.run(None, {"crops": crops})
-    taken = []
-    for _ in range(TIMED_RUNS):
-        began = time.perf_counter()
-        session.run(None, {"crops": crops})
-        taken.append(time.perf_counter() - began)
-    return float(1000 * np.median(taken) / TIMED_CROPS)
+    return milliseconds_a_row(onnx, np.random.default_rng(0).integers(0, 256, (TIMED_CROPS, 256, 128, 3), np.uint8))
 
 
 def _osnet(path: Path) -> Embed:

@@ -14,28 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from demo.pictures.grid import CELL_HEIGHT, CELL_WIDTH, DARK, save_grid, tag
 from demo.training.detector_figures import corridor_frames, detect, load_graph
 from demo.training.photos import load_photos
 
 UInt8 = NDArray[np.uint8]
 
-COLUMNS, ROWS = 4, 3
-CELL_HW = (225, 400)
+CELLS = 12
 SHOWN_SCORE = 0.5
 FOUND = (64, 220, 120)
-BACKGROUND = 24
-QUALITY = 85
 
 
 def write_sheet(weights: Path, data: Path, out: Path, *, with_photos: bool = False) -> None:
-    """Writes ``out``, a picture of ``COLUMNS`` x ``ROWS`` cells; raises ``OSError`` where it cannot be written."""
+    """Writes ``out``, a JPEG of ``CELLS`` pictures; raises ``OSError`` where it cannot be written."""
     graph = load_graph(weights)
     pictures = [*(_photos(data) if with_photos else ()), *_corridor(data / "video")]
-    chosen = np.linspace(0, len(pictures) - 1, COLUMNS * ROWS).round().astype(int)
-    cells = [_cell(graph, pictures[index]) for index in chosen]
-    sheet = np.vstack([np.hstack(cells[row : row + COLUMNS]) for row in range(0, len(cells), COLUMNS)])
-    if not cv2.imwrite(str(out), sheet[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
-        raise OSError(f"{out} cannot be written")
+    chosen = np.linspace(0, len(pictures) - 1, CELLS).round().astype(int)
+    save_grid(out, [_cell(graph, pictures[index]) for index in chosen])
 
 
 def _corridor(folder: Path) -> list[UInt8]:
@@ -50,20 +45,14 @@ def _photos(data: Path) -> Iterator[UInt8]:
 
 def _cell(graph: nn.Module, rgb: UInt8) -> UInt8:
     boxes, scores = detect(graph, rgb)
-    scale = min(CELL_HW[0] / rgb.shape[0], CELL_HW[1] / rgb.shape[1])
+    scale = min(CELL_HEIGHT / rgb.shape[0], CELL_WIDTH / rgb.shape[1])
     height, width = round(rgb.shape[0] * scale), round(rgb.shape[1] * scale)
-    cell = np.full((*CELL_HW, 3), BACKGROUND, np.uint8)
-    top, left = (CELL_HW[0] - height) // 2, (CELL_HW[1] - width) // 2
-    picture = np.asarray(cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
-    for box, score in zip(boxes * scale, scores, strict=True):
+    top, left = (CELL_HEIGHT - height) // 2, (CELL_WIDTH - width) // 2
+    cell = np.full((CELL_HEIGHT, CELL_WIDTH, 3), DARK, np.uint8)
+    cell[top : top + height, left : left + width] = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA)
+    for box, score in zip(boxes * scale + (left, top, left, top), scores, strict=True):
         if score >= SHOWN_SCORE:
-            _draw(picture, box.round().astype(int).tolist(), f"{score:.2f}")
-    cell[top : top + height, left : left + width] = picture
+            x1, y1, x2, y2 = box.round().astype(int).tolist()
+            cv2.rectangle(cell, (x1, y1), (x2, y2), FOUND, 2, cv2.LINE_AA)
+            tag(cell, f"{score:.2f}", (x1, y1), FOUND)
     return cell
-
-
-def _draw(picture: UInt8, box: list[int], text: str) -> None:
-    left, upper, right, lower = box
-    cv2.rectangle(picture, (left, upper), (right, lower), FOUND, 2, cv2.LINE_AA)
-    cv2.rectangle(picture, (left, upper), (left + 30, upper + 13), FOUND, -1)
-    cv2.putText(picture, text, (left + 2, upper + 10), cv2.FONT_HERSHEY_DUPLEX, 0.35, (16, 16, 16), 1, cv2.LINE_AA)

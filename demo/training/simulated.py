@@ -9,16 +9,15 @@ import numpy as np
 
 from demo.site.samples import DetectionSample, detection_samples
 from demo.training.augment import change_colours, degrade, flip
-from demo.training.compose import LEAST_VISIBLE, Float32, Sample, UInt8, clip_truth
+from demo.training.compose import LEAST_VISIBLE, NETWORK_HW, Float32, Sample, UInt8, clip_truth
 
 FIRST_SEED = 20_000
 """Trainings take seeds from here upwards; ``demo.training.evaluate`` takes others."""
-INPUT_HW = (384, 672)
 
 
 def simulated_pictures(seed: int, size_hw: tuple[int, int], rng: np.random.Generator) -> Iterator[Sample]:
     """Endless pictures of random places at the detector's scale, cut to ``size_hw``, with random light and flips."""
-    height, width = INPUT_HW
+    height, width = NETWORK_HW
     for frame in detection_samples(FIRST_SEED + seed, width=width, height=height, frames_per_place=4):
         pixels, boxes = _random_window(frame, size_hw, rng)
         if rng.random() < 0.5:

@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from demo.pictures.contact_sheet import CELL_HEIGHT, CELL_WIDTH, COLUMNS, GAP, richest_moment, save_contact_sheet
+from demo.pictures.contact_sheet import richest_moment, save_contact_sheet
+from demo.pictures.grid import CELL_HEIGHT, CELL_WIDTH, COLUMNS, GAP
 from demo.scores import BoxTable
 from demo.site.build import build_site
 from demo.site.scene import Recording
