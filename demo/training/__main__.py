@@ -31,6 +31,7 @@ def _train_detector(arguments: argparse.Namespace) -> None:
         steps=arguments.steps,
         size_hw=(arguments.height, arguments.width),
         simulated_share=arguments.simulated,
+        coco_share=arguments.coco,
         learning_rate=arguments.rate,
         seed=arguments.seed,
         threads=arguments.threads,
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     detector.add_argument("--height", type=int, default=384, help="pixels of a training picture")
     detector.add_argument("--width", type=int, default=384, help="pixels of a training picture")
     detector.add_argument("--simulated", type=float, default=0.3, help="share of simulated pictures, 0..1")
+    detector.add_argument("--coco", type=float, default=0.8, help="share of COCO among the photos, 0..1")
     detector.set_defaults(run=_train_detector, rate=5e-4, steps=9000)
     reid = networks.add_parser("reid", help="train the demo's Re-ID network")
     reid.add_argument("--crops", type=int, default=12800, help="simulated crops to render, eight for each person")

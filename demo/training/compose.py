@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -38,16 +38,21 @@ class Sample:
 
 
 def picture_stream(
-    photos: Sequence[Photo], cut_outs: Sequence[CutOut], size_hw: tuple[int, int], rng: np.random.Generator
+    draw: Callable[[], Photo],
+    empty: Sequence[Photo],
+    cut_outs: Sequence[CutOut],
+    size_hw: tuple[int, int],
+    rng: np.random.Generator,
 ) -> Iterator[Sample]:
-    """Endless random pictures of one size: single photos or mosaics, with people pasted in."""
-    empty = [photo for photo in photos if not len(photo.boxes)]
+    """Endless random pictures of one size: what ``draw`` gives, alone or in mosaics on an empty photo, with people
+    pasted in.
+    """
     while True:
         canvas = _cover(empty[int(rng.integers(len(empty)))], size_hw, rng)
         parts = []
         for top, left, height, width in _random_tiles(size_hw, rng):
             tile = canvas[top : top + height, left : left + width]
-            boxes = lay_photo(photos[int(rng.integers(len(photos)))], tile, rng)
+            boxes = lay_photo(draw(), tile, rng)
             parts.append(boxes + np.array([left, top, left, top], np.float32))
         sample = Sample(canvas, np.concatenate(parts).astype(np.float32))
         if rng.random() < 0.6:

@@ -23,7 +23,7 @@ from torchvision.models.detection import FasterRCNN
 from demo.training.checkpoint import Average, save_weights
 from demo.training.compose import Sample, picture_stream
 from demo.training.imagenet import load_imagenet
-from demo.training.photos import load_cut_outs, load_photos
+from demo.training.photos import Photo, load_cut_outs, load_photos
 from demo.training.simulated import simulated_pictures
 from export.architectures import build_detector
 from export.weights import load_weights
@@ -43,6 +43,8 @@ class DetectorPlan:
     batch: int = 4
     simulated_share: float = 0.3
     """Share of the pictures that come from simulated places."""
+    coco_share: float = 0.8
+    """Share of the photos that come from COCO: Penn-Fudan is learned long before."""
     learning_rate: float = 4e-4
     warm_up_steps: int = 60
     seed: int = 0
@@ -117,11 +119,15 @@ class _Pictures(IterableDataset[Sample]):
         cv2.setNumThreads(1)
         plan = self._plan
         rng = np.random.default_rng([plan.seed, number])
-        photos = [
-            *load_photos(self._data, "pennfudan", test=False),
-            *load_photos(self._data, "coco_people", test=False),
-        ]
-        real = picture_stream(photos, load_cut_outs(self._data), plan.size_hw, rng)
+        streets = load_photos(self._data, "pennfudan", test=False)
+        varied = load_photos(self._data, "coco_people", test=False)
+
+        def draw() -> Photo:
+            photos = varied if rng.random() < plan.coco_share else streets
+            return photos[int(rng.integers(len(photos)))]
+
+        empty = [photo for photo in varied if not len(photo.boxes)]
+        real = picture_stream(draw, empty, load_cut_outs(self._data), plan.size_hw, rng)
         simulated = simulated_pictures(plan.seed * 16 + number, plan.size_hw, rng)
         while True:
             yield next(simulated if rng.random() < plan.simulated_share else real)

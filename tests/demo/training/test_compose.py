@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import numpy as np
 
 from demo.training.augment import flip
@@ -48,7 +50,11 @@ def test_pictures_repeat_with_the_seed_and_hold_their_truth() -> None:
         Photo("b", rng.integers(0, 255, (90, 90, 3), np.uint8), np.zeros((0, 4), np.float32)),
     ]
     cut = CutOut(np.full((100, 40, 3), 90, np.uint8), np.full((100, 40), 255, np.uint8))
-    streams = [picture_stream(photos, [cut], (128, 192), np.random.default_rng(5)) for _ in range(2)]
+
+    def stream(rng: np.random.Generator) -> Iterator[Sample]:
+        return picture_stream(lambda: photos[int(rng.integers(2))], photos[1:], [cut], (128, 192), rng)
+
+    streams = [stream(np.random.default_rng(5)) for _ in range(2)]
     people = 0
     for _ in range(12):
         one, other = (next(stream) for stream in streams)
