@@ -7,7 +7,8 @@ from pathlib import Path
 
 from export.architectures import DETECTORS, EMBEDDERS
 from export.onnx_models import export_detector_file, export_reid_file
-from export.repository import Target, write_production_configs, write_repository
+from export.repository import write_repository
+from export.serving import Target, write_committed_sets
 
 
 def main() -> None:
@@ -39,15 +40,15 @@ def _parser() -> argparse.ArgumentParser:
     reid.set_defaults(run=_reid)
 
     repository = commands.add_parser("repository", help="Triton's model repository from two ONNX files")
-    repository.add_argument("--target", type=Target, choices=list(Target), required=True)
+    repository.add_argument("--target", type=Target, choices=[Target.CPU, Target.ONNXRUNTIME_CUDA], required=True)
     repository.add_argument("--detector", type=Path, required=True)
     repository.add_argument("--reid", type=Path, required=True)
     repository.add_argument("--out", type=Path, required=True)
     repository.set_defaults(run=_repository)
 
-    configs = commands.add_parser("configs", help="the committed configurations of the production models")
+    configs = commands.add_parser("configs", help="the configurations committed in model_repository/")
     configs.add_argument("--out", type=Path, default=Path("model_repository"))
-    configs.set_defaults(run=lambda arguments: write_production_configs(arguments.out))
+    configs.set_defaults(run=lambda arguments: write_committed_sets(arguments.out))
     return parser
 
 

@@ -47,6 +47,8 @@ class InstanceGroup:
 
     count: int
     kind: InstanceKind
+    profile: tuple[str, ...] = ()
+    """Indices of the optimisation profiles of a TensorRT plan that the copies may choose from."""
 
 
 @dataclass(frozen=True, slots=True)

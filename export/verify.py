@@ -1,0 +1,241 @@
+"""Parity: whatever a running server answers, held against the same weights in eager PyTorch on the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import cycle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torchvision.models.detection import FasterRCNN
+from torchvision.ops import box_iou
+
+from export.reid import CropEmbedder
+from export.served import Float32, ServedModel, Server, UInt8
+from export.serving import CROP_HW, DETECTOR, REID
+
+PERSON = 1
+LOWEST_SCORE = 0.05
+"""Below it torchvision drops a detection."""
+SURE = 0.5
+"""Everyone of this score must be found, whatever the precision; the crops for Re-ID are of these."""
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class ParityError(ValueError):
+    """Nothing could be compared."""
+
+
+class Precision(StrEnum):
+    """What the served models compute in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far an answer may be from the reference's."""
+
+    iou: float
+    score: float
+    share: float
+    """Of all detections above ``LOWEST_SCORE``, how many need a twin; of those above ``SURE`` all do."""
+    cosine: float
+
+
+TOLERANCES = {
+    Precision.FP32: Tolerance(iou=0.99, score=1e-3, share=1.0, cosine=0.9999),
+    Precision.FP16: Tolerance(iou=0.95, score=1e-2, share=0.99, cosine=0.999),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The eager models; ``detector`` does not resize frames of the served size."""
+
+    detector: FasterRCNN
+    embedder: CropEmbedder
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """People in one frame, best first."""
+
+    boxes: Float32
+    """[N, 4] xyxy, pixels of the frame."""
+    scores: Float32
+    """[N]"""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """What was compared, and the largest differences."""
+
+    images: int
+    people: int
+    """Detections of either side above ``LOWEST_SCORE``."""
+    missing: int
+    """Those without a twin on the other side."""
+    sure_missing: int
+    """Of ``missing``, those above ``SURE``."""
+    lowest_iou: float
+    """Among twins."""
+    largest_score_difference: float
+    crops: int
+    lowest_cosine: float
+
+    def misses(self, tolerance: Tolerance) -> list[str]:
+        """What is not as it should be, a sentence each."""
+        share = 1 - self.missing / self.people
+        found = [
+            (self.sure_missing > 0, f"{self.sure_missing} of the detections above {SURE} have no twin"),
+            (
+                share < tolerance.share,
+                f"{share:.2%} of {self.people} have a twin, not {tolerance.share:.0%}",
+            ),
+            (self.lowest_cosine < tolerance.cosine, f"cosine {self.lowest_cosine:.6f} is below {tolerance.cosine}"),
+        ]
+        return [sentence for is_missed, sentence in found if is_missed]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images} images, {self.people} detections: {self.missing} without a twin, "
+            f"lowest IoU {self.lowest_iou:.5f}, largest score difference {self.largest_score_difference:.6f}; "
+            f"{self.crops} crops: lowest cosine {self.lowest_cosine:.6f}"
+        )
+
+
+def verify(server: Server, reference: Reference, images: Sequence[UInt8], tolerance: Tolerance) -> Parity:
+    """Sends images [h, w, 3] RGB, and the crops of the people in them, in batches of every warmed-up size in turn.
+
+    Raises ``ServerError``, and ``ParityError`` where the reference is sure of nobody: parity would prove nothing.
+    """
+    detector, embedder = server.describe(DETECTOR), server.describe(REID)
+    height, width, _ = detector.input_shape
+    frames = np.stack([letterbox(image, (height, width)) for image in images])
+    expected = [eager_people(reference.detector, frame, detector.outputs["scores"][0]) for frame in frames]
+    crops = _crops(frames, expected)
+    answers = _all_rows(server, detector, frames)
+    twins = _Twins(tolerance)
+    for people, boxes, scores in zip(expected, answers["boxes"], answers["scores"], strict=True):
+        found = Found(boxes[scores > 0], scores[scores > 0])
+        twins.compare(people, found)
+        twins.compare(found, people)
+    embeddings = _all_rows(server, embedder, crops)["embeddings"]
+    cosines = (embeddings * eager_embeddings(reference.embedder, crops)).sum(axis=1)
+    return twins.parity(len(frames), len(crops), float(cosines.min()))
+
+
+def read_images(folder: Path, limit: int | None = None) -> list[UInt8]:
+    """The first ``limit`` pictures of a folder by name, RGB [h, w, 3]; raises ``ParityError`` if none can be read."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)[:limit]
+    if not paths:
+        raise ParityError(f"{folder}: no {', '.join(SUFFIXES)} there")
+    return [_read_image(path) for path in paths]
+
+
+def letterbox(image: UInt8, size_hw: tuple[int, int]) -> UInt8:
+    """Scales an image to fit ``size_hw`` and pads it at the bottom and right, as the tensor contract has it."""
+    scale = min(size_hw[0] / image.shape[0], size_hw[1] / image.shape[1])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    frame = np.zeros((*size_hw, 3), np.uint8)
+    frame[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return frame
+
+
+def eager_people(model: FasterRCNN, frame: UInt8, rows: int) -> Found:
+    """The best ``rows`` people that torchvision's own model finds in a frame [H, W, 3] of the size it was built for."""
+    image = torch.from_numpy(frame).permute(2, 0, 1).float() / 255.0
+    kept = model.roi_heads.detections_per_img
+    model.roi_heads.detections_per_img = kept * model.roi_heads.box_predictor.cls_score.out_features
+    try:
+        with torch.inference_mode():
+            (found,) = model([image])
+    finally:
+        model.roi_heads.detections_per_img = kept
+    people = found["labels"] == PERSON
+    return Found(found["boxes"][people][:rows].numpy(), found["scores"][people][:rows].numpy())
+
+
+def eager_embeddings(model: CropEmbedder, crops: UInt8) -> Float32:
+    """[M, D] of length 1 for crops [M, 256, 128, 3]."""
+    with torch.inference_mode():
+        parts = [model(torch.from_numpy(crops[at : at + 16])) for at in range(0, len(crops), 16)]
+    embeddings: Float32 = torch.cat(parts).numpy()
+    return embeddings
+
+
+class _Twins:
+    """Counts detections of one side that have a twin on the other."""
+
+    def __init__(self, tolerance: Tolerance) -> None:
+        self._tolerance = tolerance
+        self._people = self._missing = self._sure_missing = 0
+        self._lowest_iou, self._largest_score_difference = 1.0, 0.0
+
+    def compare(self, one: Found, other: Found) -> None:
+        clear = one.scores > LOWEST_SCORE + self._tolerance.score
+        boxes, scores = one.boxes[clear], one.scores[clear]
+        self._people += len(scores)
+        iou = box_iou(torch.from_numpy(boxes), torch.from_numpy(other.boxes)).numpy()
+        difference = np.abs(scores[:, None] - other.scores[None])
+        alike = (iou > self._tolerance.iou) & (difference < self._tolerance.score)
+        has_twin = alike.any(axis=1)
+        self._missing += int((~has_twin).sum())
+        self._sure_missing += int((~has_twin & (scores > SURE)).sum())
+        if has_twin.any():
+            best = np.where(alike, iou, -1).argmax(axis=1)[has_twin]
+            self._lowest_iou = min(self._lowest_iou, float(iou[has_twin, best].min()))
+            largest = float(difference[has_twin, best].max())
+            self._largest_score_difference = max(self._largest_score_difference, largest)
+
+    def parity(self, images: int, crops: int, lowest_cosine: float) -> Parity:
+        return Parity(
+            images,
+            self._people,
+            self._missing,
+            self._sure_missing,
+            self._lowest_iou,
+            self._largest_score_difference,
+            crops,
+            lowest_cosine,
+        )
+
+
+def _read_image(path: Path) -> UInt8:
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ParityError(f"{path}: not a picture")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _crops(frames: UInt8, people: Sequence[Found]) -> UInt8:
+    """Everyone above ``SURE``, [M, 256, 128, 3]."""
+    height, width = CROP_HW
+    crops = []
+    for frame, found in zip(frames, people, strict=True):
+        for left, top, right, bottom in found.boxes[found.scores > SURE].astype(int):
+            pixels = frame[top : max(bottom, top + 1), left : max(right, left + 1)]
+            crops.append(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
+    if not crops:
+        raise ParityError(f"the reference is sure of nobody in {len(frames)} images: parity would prove nothing")
+    return np.stack(crops).astype(np.uint8)
+
+
+def _all_rows(server: Server, model: ServedModel, rows: UInt8) -> dict[str, Float32]:
+    parts = [server.infer(model, batch) for batch in _batches(rows, model.batches)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in model.outputs}
+
+
+def _batches(rows: UInt8, sizes: tuple[int, ...]) -> Iterator[UInt8]:
+    start = 0
+    for size in cycle(sizes):
+        if start >= len(rows):
+            return
+        yield rows[start : start + size]
+        start += size
