@@ -35,7 +35,7 @@ lint: environments
 	@$(RUN) -m mypy --strict $(TYPED)
 
 bench: environments
-	@$(RUN) -m benchmarks
+	@$(RUN) -m benchmarks throughput
 
 # The locks anew from pyproject.toml and triton.in; they pin name, version and hash, and name no host.
 LOCK = pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \

@@ -8,6 +8,7 @@ pipeline, each round has a ratio of its own, and their median counts.
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import itertools
 import json
@@ -29,7 +30,7 @@ from benchmarks import processor
 from demo.client import SpotOnClient
 from demo.console import Reporter
 from demo.model_repository import SETTINGS, prepare_models
-from demo.run import DemoOptions, describe, render_site, scene_of
+from demo.run import PROFILES, DemoOptions, describe, render_site, scene_of
 from demo.servers.spoton import settings_of
 from demo.servers.stack import Stack
 from demo.upload import match_videos, upload
@@ -86,12 +87,29 @@ class Throughput:
         return median(self.ratios)
 
 
-async def run(state: Path, profile: str, rounds: int, out: Path | None, reporter: Reporter) -> None:
-    """Measures ``rounds`` times on the demo site and shows a table; writes it to ``out`` as JSON too.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares where, how much and how often."""
+    parser.add_argument("--state", type=Path, default=Path(".spoton"), help="shared with the demo (%(default)s)")
+    parser.add_argument("--profile", choices=PROFILES, default="default", help="the demo site's length")
+    parser.add_argument("--rounds", type=positive, default=3, help="how often the pipeline runs (%(default)s)")
+    parser.add_argument("--out", type=Path, help="also write the figures as JSON")
+
+
+def positive(word: str) -> int:
+    """A whole number above zero; argparse calls it by its name in errors."""
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+async def run(options: argparse.Namespace, reporter: Reporter) -> None:
+    """Measures the demo site as often as asked and shows a table.
 
     Raises:
         SpotOnError: a part failed; ``ServersError`` where a server is at fault.
     """
+    state, profile, out = options.state, options.profile, options.out
     scene, files = scene_of(DemoOptions(state, profile=profile))
     models = state / "model_repository"
     files = await render_site(scene, files.root, reporter)
@@ -104,7 +122,7 @@ async def run(state: Path, profile: str, rounds: int, out: Path | None, reporter
         await upload(stack.bucket, [camera.prefix for camera in cameras], keys)
         await stack.start_spoton()
         videos = {camera_id: list(found.values()) for camera_id, found in matched.items()}
-        figures = await _measure(stack, scene.name, videos, state / "benchmark", rounds, reporter)
+        figures = await _measure(stack, scene.name, videos, state / "benchmark", options.rounds, reporter)
     reporter.show(_table(figures))
     if out is not None:
         report = {**asdict(figures), "ratios": figures.ratios, "ratio": figures.ratio}
