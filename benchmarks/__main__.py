@@ -18,14 +18,10 @@ from orchestrator.errors import SpotOnError
 class Benchmark(Protocol):
     """A module of this package; the first line of its docstring says what it measures."""
 
-    __doc__: str | None
-
-    @staticmethod
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Declares its options."""
 
-    @staticmethod
-    async def run(options: argparse.Namespace, reporter: Reporter) -> None:
+    async def run(self, options: argparse.Namespace, reporter: Reporter) -> None:
         """Measures, shows a table and writes what the options say; raises ``SpotOnError`` or ``ServersError``."""
 
 
