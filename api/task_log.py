@@ -7,7 +7,7 @@ import json
 from contextlib import nullcontext
 
 from api.fanout import Message
-from orchestrator.events import EventLog, StatusUpdate
+from orchestrator.events import EventLog, LostPayload, MessagesLost, StatusUpdate
 from orchestrator.tasks import Task, TaskStatus, TaskStore
 
 _QUESTIONS_AT_ONCE = 32
@@ -26,24 +26,34 @@ class TaskLog:
         """What a client gets first, and the ``seq`` after which it reads on.
 
         Where the log has no status for this place, the stored one stands in with the place as its ``seq`` (0 before the
-        first message); but a final one only when nothing follows, since it makes clients leave.
+        first message); but a final one only when nothing follows, since it makes clients leave. A client whose place is
+        beyond a log that is gone, or has begun anew, is told that messages are lost.
 
         Raises:
             EventLogError: Redis does not answer.
         """
         async with self._asking:
-            position = await self._events.position(task.id, since)
+            position, last = await self._events.place(task.id, since)
             stored = await self._events.sync(task.id, position)
         kinds = [json.loads(body)["type"] for _, body in stored]
         messages = [_message(seq, kind, body) for (seq, body), kind in zip(stored, kinds, strict=True)]
         if _STATUS_UPDATE not in kinds and not (task.is_final and await self.read(task.id, position, 0.0, 1)):
             messages.append(_status(task, position))
+        if (since or 0) > last or (task.is_final and last == 0):
+            messages.insert(0, _lost((since or 0) + 1, None, seq=position))
         return messages, position
 
     async def read(self, task_id: str, after: int, block_s: float, count: int) -> list[Message]:
-        """See ``MessageLog``. Readers that do not wait for news take turns."""
+        """See ``MessageLog``. Readers that do not wait for news take turns.
+
+        Where the log no longer reaches back to ``after``, a ``messages_lost`` stands in for what is missing.
+        """
         async with nullcontext() if block_s else self._asking:
-            return [_message(*item) for item in await self._events.read(task_id, after, block_s, count)]
+            found = [_message(*item) for item in await self._events.read(task_id, after, block_s, count)]
+        if found and found[0].seq > after + 1:
+            last = found[0].seq - 1
+            found.insert(0, _lost(after + 1, last, seq=last))
+        return found
 
     async def final_status(self, task_id: str, seq: int) -> Message | None:
         """See ``FinalStatus``: for a task whose worker ended it and died before it could say so."""
@@ -54,6 +64,11 @@ class TaskLog:
 def _message(seq: int, kind: str, body: bytes) -> Message:
     final = kind == _STATUS_UPDATE and TaskStatus(json.loads(body)["payload"]["status"]).is_final
     return Message(seq, body.decode(), final)
+
+
+def _lost(first: int, last: int | None, *, seq: int) -> Message:
+    message = MessagesLost(payload=LostPayload(first_seq=first, last_seq=last))
+    return Message(seq, message.wire(seq).decode(), final=False)
 
 
 def _status(task: Task, seq: int) -> Message:

@@ -19,6 +19,15 @@ from orchestrator.events.redis_client import connect, redis_errors
 from orchestrator.settings import Settings
 
 
+class Place(NamedTuple):
+    """Where a client stands in a log."""
+
+    after: int
+    """It reads on behind the message of this ``seq``."""
+    last: int
+    """The ``seq`` of the log's last message; 0 before the first, and again once the log is gone."""
+
+
 class LoggedMessage(NamedTuple):
     """One message of a log."""
 
@@ -104,23 +113,21 @@ class EventLog:
             seq = await self._publish(keys=_keys(task_id), args=values)
         return None if seq is None else int(seq)
 
-    async def position(self, task_id: str, since: int | None) -> int:
-        """The ``seq`` after which a client reads on: its ``since``, or the start of the current sub-video batch.
+    async def place(self, task_id: str, since: int | None) -> Place:
+        """Where a client begins: behind its ``since``, or at the start of the current sub-video batch.
 
         A ``since`` beyond the end of the log becomes the end, so that nothing to come is missed.
         """
         with redis_errors("find a place in the log"):
-            last, batch = await self._index(task_id, "seq", "batch_seq")
-        if since is None:
-            return max(int(batch or 1) - 1, 0)
-        return min(since, int(last or 0))
+            found, batch = await self._index(task_id, "seq", "batch_seq")
+        last = int(found or 0)
+        return Place(max(int(batch or 1) - 1, 0) if since is None else min(since, last), last)
 
-    async def sync(self, task_id: str, since: int | None) -> list[tuple[int, bytes]]:
-        """What a connecting client gets before it reads on: every ``media_available`` and the latest status so far.
+    async def sync(self, task_id: str, place: int) -> list[tuple[int, bytes]]:
+        """What a client gets before it reads on: every ``media_available`` and the latest status up to its place.
 
-        Only messages up to its place; later ones follow from ``read``. In the order of ``seq``.
+        In the order of ``seq``; later ones follow from ``read``.
         """
-        place = await self.position(task_id, since)
         with redis_errors("read the log"):
             status_seq, status = await self._index(task_id, "status_seq", "status")
             media = await self._media(task_id, place)

@@ -212,6 +212,21 @@ class FocusChanged(Message):
     payload: FocusPayload
 
 
+class LostPayload(_Model):
+    """The messages that a client can no longer have, by ``seq``, both inclusive."""
+
+    first_seq: int
+    last_seq: int | None
+    """None where the whole log is gone, so that nobody knows."""
+
+
+class MessagesLost(Message):
+    """The log's bound or life-time was passed before the client came; told to that client alone, never stored."""
+
+    type: Literal["messages_lost"] = "messages_lost"
+    payload: LostPayload
+
+
 def track_payloads(tracks: Tracks, identities: Identities) -> list[TrackPayload]:
     """The tracks of one camera as clients get them: boxes to 0.01 px, map positions to the millimetre."""
     places = identities.map_xy.round(3)

@@ -160,7 +160,9 @@ async def test_a_client_that_comes_back_misses_nothing(recording):
 async def test_a_position_beyond_the_end_is_the_end(recording):
     await recording.tick(0)
     async with recording.follow("?since=123456") as socket:
-        assert [m["type"] for m in await receive(socket, 1)] == ["status_update"]
+        lost, status = await receive(socket, 2)
+        assert (lost["type"], lost["payload"]) == ("messages_lost", {"first_seq": 123457, "last_seq": None})
+        assert status["type"] == "status_update"
         await recording.tick(1)
         (live,) = await receive(socket, 1)
         assert live["seq"] == 2
@@ -229,7 +231,24 @@ async def test_a_finished_task_whose_log_is_gone_tells_how_it_ended(recording):
     async with recording.follow("?since=5") as socket:
         messages, code = await receive_all(socket)
     assert code == 1000
-    assert [m["payload"]["status"] for m in messages] == ["COMPLETED"]
+    assert [m["type"] for m in messages] == ["messages_lost", "status_update"]
+    assert messages[0]["payload"] == {"first_seq": 6, "last_seq": None}
+    assert messages[1]["payload"]["status"] == "COMPLETED"
+
+
+async def test_what_the_bound_no_longer_holds_is_told_once(recording, live):
+    async with EventLog.open(live(event_log_max_messages=1000)) as recording.log:
+        for frame in range(1500):
+            await recording.tick(frame)
+    async with recording.follow("?since=3") as socket:
+        status, lost, first = await receive(socket, 3)
+        assert (status["type"], status["seq"]) == ("status_update", 3)
+        missing = first["seq"] - 1
+        assert 400 < missing <= 500  # Redis trims whole nodes of its stream
+        assert lost == {"type": "messages_lost", "payload": {"first_seq": 4, "last_seq": missing}, "seq": missing}
+        assert seqs(await receive(socket, 1500 - missing - 1)) == list(range(missing + 2, 1501))
+    async with recording.follow(f"?since={missing}") as socket:
+        assert [m["type"] for m in await receive(socket, 3)] == ["status_update", "tracking_update", "tracking_update"]
 
 
 @pytest.mark.parametrize(("task_id", "query", "status"), [
