@@ -37,12 +37,14 @@ lint: environments
 bench: environments
 	@$(RUN) -m benchmarks throughput
 
-# The locks anew from pyproject.toml and triton.in; they pin name, version and hash, and name no host.
+# The locks anew from pyproject.toml and triton.in; they pin name, version and hash, and name no host. The server's is the
+# part of the application's that containers need.
 LOCK = pip compile -q --python-version 3.11 --universal --generate-hashes --no-header --no-annotate --no-emit-index-url \
 	--no-emit-find-links
 
 lock:
 	@UV=$$($(INSTALL) uv) && "$$UV" $(LOCK) --extra demo --extra dev pyproject.toml -o deploy/locks/app.txt && \
+		"$$UV" $(LOCK) --constraint deploy/locks/app.txt pyproject.toml -o deploy/locks/server.txt && \
 		"$$UV" $(LOCK) deploy/locks/triton.in -o deploy/locks/triton.txt
 
 clean:

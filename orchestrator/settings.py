@@ -1,27 +1,35 @@
 """Every setting, typed, from the environment (prefix ``SPOTON_``) or an ``.env`` file.
 
-Durations are seconds. ``load_settings`` raises ``SettingsError`` naming the variable, never a traceback of the library.
+``SPOTON_<NAME>_FILE`` names a file whose content is the value, as secrets are handed to containers. Durations are
+seconds. ``load_settings`` raises ``SettingsError`` naming the variable, never a traceback of the library.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
+import psycopg
+from psycopg.conninfo import make_conninfo
 from pydantic import AnyHttpUrl, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import SettingsError
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
+PREFIX = "SPOTON_"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Settings(BaseSettings):
     """The whole configuration of a worker or an API process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="SPOTON_", env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, use_attribute_docstrings=True
     )
 
     site_file: Path = Path("site.yaml")
@@ -92,6 +100,8 @@ class Settings(BaseSettings):
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     """Redis or Valkey: gallery and live messages."""
+    redis_password: SecretStr | None = None
+    """Its password, where the URL has none."""
     redis_timeout_s: PositiveSeconds = 5.0
     """Deadline of one command."""
     event_log_max_messages: Annotated[int, Field(ge=1000)] = 50_000
@@ -100,6 +110,8 @@ class Settings(BaseSettings):
     """How long a task's messages are kept after the last one."""
     postgres_dsn: SecretStr = SecretStr("postgresql://spoton@127.0.0.1:5432/spoton")
     """PostgreSQL with pgvector: tasks, queue, history."""
+    postgres_password: SecretStr | None = None
+    """Its password, where the DSN has none."""
     postgres_timeout_s: PositiveSeconds = 10.0
     """Deadline of a connection and of one statement."""
 
@@ -109,8 +121,10 @@ class Settings(BaseSettings):
     """Tasks that one worker runs at once."""
     worker_heartbeat_s: PositiveSeconds = 2.0
     """Seconds between two signs of life."""
+    worker_metrics_host: str = "127.0.0.1"
+    """Address of the worker's /metrics."""
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
-    """Loopback port of the worker's /metrics; 0 for none."""
+    """Port of the worker's /metrics; 0 for none."""
 
     api_host: str = "127.0.0.1"
     """Address to listen on."""
@@ -131,14 +145,35 @@ class Settings(BaseSettings):
         return values
 
     @model_validator(mode="after")
+    def _add_passwords(self) -> Self:
+        if self.postgres_password is not None:
+            dsn = _with_postgres_password(self.postgres_dsn, self.postgres_password)
+            object.__setattr__(self, "postgres_dsn", dsn)
+        if self.redis_password is not None:
+            object.__setattr__(self, "redis_url", _with_redis_password(self.redis_url, self.redis_password))
+        return self
+
+    @model_validator(mode="after")
     def _refuse_unsafe(self) -> Self:
         if self.video_source == "folder" and self.video_folder is None:
             raise ValueError("video_folder is needed when video_source is 'folder'")
         if self.low_detection_threshold > self.detection_threshold:
             raise ValueError("low_detection_threshold lies above detection_threshold")
-        if self.api_host not in {"127.0.0.1", "::1", "localhost"}:
+        if self.api_host not in LOOPBACK:
             raise ValueError(f"api_host {self.api_host!r} is not loopback, and access control is not configured")
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 (files are named by variables instead)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments win over the environment, that over files named in it, and those over ``.env``."""
+        return init_settings, env_settings, lambda: _from_files(os.environ), dotenv_settings  # type: ignore[return-value]
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -153,16 +188,53 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("; ".join(_describe(item["loc"], item["msg"]) for item in error.errors())) from None
 
 
+def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings whose value is in a file that ``SPOTON_<NAME>_FILE`` names."""
+    values = {}
+    for name in Settings.model_fields:
+        variable = f"{PREFIX}{name.upper()}_FILE"
+        if variable not in environ:
+            continue
+        if variable.removesuffix("_FILE") in environ:
+            raise SettingsError(f"{variable}: {variable.removesuffix('_FILE')} is set as well")
+        try:
+            values[name] = Path(environ[variable]).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{variable}: {environ[variable]} cannot be read: {_reason(error)}") from None
+    return values
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else "it is not text"
+
+
+def _with_postgres_password(dsn: SecretStr, password: SecretStr) -> SecretStr:
+    try:
+        return SecretStr(make_conninfo(dsn.get_secret_value(), password=password.get_secret_value()))
+    except psycopg.ProgrammingError:
+        raise ValueError("postgres_dsn is malformed") from None
+
+
+def _with_redis_password(url: SecretStr, password: SecretStr) -> SecretStr:
+    parts = urlsplit(url.get_secret_value())
+    user, _, host = parts.netloc.rpartition("@")
+    netloc = f"{user.partition(':')[0]}:{quote(password.get_secret_value(), safe='')}@{host}"
+    return SecretStr(urlunsplit(parts._replace(netloc=netloc)))
+
+
 def env_example() -> str:
     """The text of ``.env.example``: every setting with its default and what it is for."""
-    lines = ["# Every setting of SpotOn with its default; copy to .env and change what you need."]
+    lines = [
+        "# Every setting of SpotOn with its default; copy to .env and change what you need.",
+        "# SPOTON_<NAME>_FILE in the environment names a file that holds the value.",
+    ]
     for name, field in Settings.model_fields.items():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
         value = "" if default is None or default == () else default
-        lines += ["", f"# {field.description}", f"# SPOTON_{name.upper()}={value}"]
+        lines += ["", f"# {field.description}", f"# {PREFIX}{name.upper()}={value}"]
     return "\n".join(lines) + "\n"
 
 
 def _describe(location: tuple[int | str, ...], message: str) -> str:
     name = "_".join(str(part) for part in location)
-    return f"SPOTON_{name.upper()}: {message}" if name else message.removeprefix("Value error, ")
+    return f"{PREFIX}{name.upper()}: {message}" if name else message.removeprefix("Value error, ")

@@ -55,7 +55,7 @@ async def _serve(settings: Settings) -> None:
         queue = create_queue(settings, partial(process, services))
         async with queue.open_async(), _heartbeat(services):
             if settings.worker_metrics_port:
-                start_http_server(settings.worker_metrics_port, "127.0.0.1", services.metrics.registry)
+                start_http_server(settings.worker_metrics_port, settings.worker_metrics_host, services.metrics.registry)
             logger.info("worker ready: environments %s", ", ".join(services.site.environments))
             await consume(queue, settings)
 
