@@ -1,7 +1,8 @@
 """Delay and loss with hundreds of WebSocket clients on one API process, beside a bare server that only sends.
 
 Both servers have a core to themselves, where the machine has more than one; the clients, the stores and the publisher
-share the others. One more client never reads. Delay is from before the publisher gives a message away until a client
+share the others. One more client never reads; the
+kernel takes in two megabytes for it before it counts as stuck, so short runs do not see it sent away. Delay is from before the publisher gives a message away until a client
 has it, all on one clock.
 """
 
@@ -76,12 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--state", type=Path, default=Path(".spoton/benchmark-websocket"), help="(%(default)s)")
     parser.add_argument("--clients", type=int, default=500, help="on one task (%(default)s)")
     parser.add_argument("--rate", type=float, default=23.0, help="ticks a second (%(default)s)")
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        default=100.0,
-        help="for each server; a client that never reads is sent away after 80 (%(default)s)",
-    )
+    parser.add_argument("--seconds", type=float, default=100.0, help="for each server (%(default)s)")
     parser.add_argument("--out", type=Path, help="also write the figures as JSON")
 
 
