@@ -1,9 +1,9 @@
 """Delay and loss with hundreds of WebSocket clients on one API process, beside a bare server that only sends.
 
 Both servers have a core to themselves, where the machine has more than one; the clients, the stores and the publisher
-share the others. One more client never reads; the
-kernel takes in two megabytes for it before it counts as stuck, so short runs do not see it sent away. Delay is from before the publisher gives a message away until a client
-has it, all on one clock.
+share the others. One more client never reads; the kernel takes in megabytes for it before it counts as stuck, so that
+short runs do not see it sent away. Delay is from before the publisher gives a message away until a client has it, all
+on one clock.
 """
 
 from __future__ import annotations
