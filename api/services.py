@@ -20,7 +20,7 @@ from api.probes import probes_of
 from api.task_log import TaskLog
 from orchestrator.events import EventLog
 from orchestrator.homography import Homography
-from orchestrator.media import VideoCache, open_video_source
+from orchestrator.media import VideoCache, VideoSource, open_video_source
 from orchestrator.settings import Settings
 from orchestrator.site import Site
 
@@ -29,11 +29,13 @@ from orchestrator.site import Site
 class Services:
     """The parts of a running API process."""
 
+    settings: Settings
     site: Site
     database: Database
     events: EventLog
     log: TaskLog
     fanout: Fanout
+    source: VideoSource
     listings: Listings
     cache: VideoCache
     cameras: CameraCatalogue
@@ -64,11 +66,13 @@ async def open_services(
         listings, cache = Listings(source), VideoCache(settings, source)
         probes = probes_of(site, database, events, source, models)
         yield Services(
+            settings=settings,
             site=site,
             database=database,
             events=events,
             log=log,
             fanout=fanout,
+            source=source,
             listings=listings,
             cache=cache,
             cameras=CameraCatalogue(listings, cache, homographies),

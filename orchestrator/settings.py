@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     """Secret key."""
     s3_timeout_s: PositiveSeconds = 20.0
     """Deadline of one read or listing."""
+    s3_public_endpoint_url: AnyHttpUrl | None = None
+    """The object store as clients reach it, where that differs; signed URLs lead there."""
+    media_delivery: Literal["serve", "redirect"] = "serve"
+    """What the API does for a sub-video that it does not hold: fetch and serve it, or redirect to a signed S3 URL."""
+    signed_url_ttl_s: PositiveSeconds = 3600.0
+    """How long a signed URL is good for."""
     cache_dir: Path = Path(".spoton/cache")
     """Where fetched sub-videos are kept."""
     cache_max_gib: Annotated[float, Field(gt=0)] = 20.0
@@ -157,6 +163,8 @@ class Settings(BaseSettings):
     def _refuse_unsafe(self) -> Self:
         if self.video_source == "folder" and self.video_folder is None:
             raise ValueError("video_folder is needed when video_source is 'folder'")
+        if self.video_source == "folder" and self.media_delivery == "redirect":
+            raise ValueError("media_delivery 'redirect' needs video_source 's3': nobody serves a folder")
         if self.low_detection_threshold > self.detection_threshold:
             raise ValueError("low_detection_threshold lies above detection_threshold")
         if self.api_host not in LOOPBACK:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import MutableHeaders
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api import ranges
@@ -22,6 +23,9 @@ MEDIA_TYPE = "video/mp4"
 _CHUNK_BYTES = 256 * 1024
 _PATH = "/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id}/sub_videos/{file}"
 
+Fetch = Callable[[], Awaitable[Path]]
+"""Puts the file into the cache unless it is there."""
+
 router = APIRouter(tags=["media"])
 
 
@@ -31,11 +35,14 @@ class VideoResponse(FileResponse):
     chunk_size = _CHUNK_BYTES
 
     def __init__(
-        self, services: Services, path: Path, stat: os.stat_result, headers: Mapping[str, str], part: str | None
+        self, services: Services, path: Path, fetch: Fetch, headers: Mapping[str, str], part: str | None
     ) -> None:
-        super().__init__(path, headers=headers, media_type=MEDIA_TYPE, stat_result=stat)
-        del self.headers["last-modified"]  # the cache touches its files: their times say nothing about the video
-        self._services, self._file, self._part = services, path, part
+        super().__init__(path, headers=headers, media_type=MEDIA_TYPE)
+        self._services, self._file, self._fetch, self._part = services, path, fetch, part
+
+    def set_stat_headers(self, stat_result: os.stat_result) -> None:
+        """The length alone: the cache touches its files, so that their times say nothing about the video."""
+        self.headers["content-length"] = str(stat_result.st_size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the file or the part of it that was asked for; it stays in the cache meanwhile."""
@@ -47,25 +54,39 @@ class VideoResponse(FileResponse):
             self._services.metrics.media_bytes.inc(len(message.get("body", b"")))
             await send(message)
 
-        with self._services.cache.hold(self._file):
+        with await self._held():
             await super().__call__({**scope, "headers": judged.raw}, receive, counted)
+
+    async def _held(self) -> ExitStack:
+        stack = ExitStack()
+        while True:
+            try:
+                stack.enter_context(self._services.cache.hold(self._file))
+            except FileNotFoundError:  # evicted since it was found
+                await self._fetch()
+            else:
+                return stack
 
 
 @router.get(_PATH, response_class=Response, responses=problem_responses(404, 412, 416, 502, 503))
 async def sub_video(
     request: Request, services: ServicesDep, task_id: str, environment_id: str, camera_id: str, file: str
 ) -> Response:
-    """One sub-video of a task: 200, 206 for a Range, 304 for a client that has it already."""
+    """One sub-video of a task: 200, 206 for a Range, 304 for a client that has it already; 307 to a signed URL of the
+    object store where the server is set to redirect for what it does not hold.
+    """
     found = await _find(services, task_id, environment_id, camera_id, file)
     headers = _headers(found)
     selection = ranges.select(request.headers, headers["etag"], found.size)
     refusal = _refusal(request, selection, headers, found.size)
     if refusal is not None:
         return refusal
-    path = await services.cache.path_of(environment_id, found)
-    stat = await anyio.to_thread.run_sync(path.stat)
+    if services.settings.media_delivery == "redirect" and not services.cache.has(environment_id, found):
+        url = await services.source.signed_url(found, services.settings.signed_url_ttl_s)
+        return RedirectResponse(url, headers={"cache-control": "no-store"})
+    fetch = partial(services.cache.path_of, environment_id, found)
     part = selection.header if isinstance(selection, ranges.Part) else None
-    return VideoResponse(services, path, stat, headers, part)
+    return VideoResponse(services, await fetch(), fetch, headers, part)
 
 
 @router.head(_PATH, include_in_schema=False)

@@ -49,10 +49,14 @@ class VideoCache:
         try:
             if not _use(path, sub_video.size):
                 await self._fetch_once(sub_video, path)
-                await asyncio.to_thread(self.evict)
+                await asyncio.to_thread(self.evict, path)
         except OSError as error:
             raise StorageError(f"{path} cannot be written: {error.strerror}") from error
         return path
+
+    def has(self, environment_id: str, sub_video: SubVideo) -> bool:
+        """Whether ``path_of`` would find the file here."""
+        return _use(self._directory / self._name_of(environment_id, sub_video), sub_video.size)
 
     @contextmanager
     def hold(self, path: Path) -> Iterator[None]:
@@ -65,8 +69,10 @@ class VideoCache:
             fcntl.flock(file, fcntl.LOCK_SH)
             yield
 
-    def evict(self) -> None:
-        """Deletes the files unused for longest until the rest fit, save those held or used in the grace period."""
+    def evict(self, keep: Path | None = None) -> None:
+        """Deletes the files unused for longest until the rest fit, save ``keep``, those held, and those in their grace
+        period.
+        """
         now = time.time()
         for part in self._directory.glob("*.part"):
             if now - _status(part).st_mtime > _ABANDONED_S:
@@ -76,7 +82,7 @@ class VideoCache:
         for status, path in videos:
             if surplus <= 0 or now - status.st_mtime < self._grace_s:
                 break
-            if _unlink_unless_held(path):
+            if path != keep and _unlink_unless_held(path):
                 _LOG.info("evicted %s", path.name)
                 surplus -= status.st_size
         if surplus > 0:

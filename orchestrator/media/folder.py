@@ -29,6 +29,10 @@ class FolderVideoSource:
         """See ``VideoSource``; the ETag is the file's size and modification time."""
         await asyncio.to_thread(self._copy, sub_video, target)
 
+    async def signed_url(self, sub_video: SubVideo, ttl_s: float) -> str:  # noqa: ARG002
+        """Always ``StorageAccessError``: nobody serves a folder."""
+        raise StorageAccessError(f"{sub_video.key!r} lies in {self.location}, which has no URLs")
+
     async def close(self) -> None:
         """Nothing to free."""
 

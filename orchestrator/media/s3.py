@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final, Self, TypeVar
 
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
+from botocore.exceptions import NoCredentialsError
 
 from orchestrator.errors import SettingsError, StorageAccessError, StorageError
 from orchestrator.media.s3_errors import TRANSPORT_ERRORS, storage_error
@@ -34,8 +35,9 @@ _Answer = TypeVar("_Answer")
 class S3VideoSource:
     """Reads ``s3://{bucket}/{prefix}/sub_video_01.mp4`` and so on; opened by ``open``."""
 
-    def __init__(self, client: Any, exit_stack: AsyncExitStack, settings: Settings) -> None:
+    def __init__(self, client: Any, signer: Any, exit_stack: AsyncExitStack, settings: Settings) -> None:
         self._client = client
+        self._signer = signer
         self._exit_stack = exit_stack
         self._bucket = settings.s3_bucket
         self._timeout_s = settings.s3_timeout_s
@@ -44,10 +46,14 @@ class S3VideoSource:
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
-        """Makes the client; speaks to nobody yet."""
+        """Makes the clients; speaks to nobody yet."""
         exit_stack = AsyncExitStack()
-        client = await exit_stack.enter_async_context(get_session().create_client("s3", **_client_options(settings)))
-        return cls(client, exit_stack, settings)
+        options = _client_options(settings)
+        client = signer = await exit_stack.enter_async_context(get_session().create_client("s3", **options))
+        if settings.s3_public_endpoint_url is not None:
+            options["endpoint_url"] = str(settings.s3_public_endpoint_url)
+            signer = await exit_stack.enter_async_context(get_session().create_client("s3", **options))
+        return cls(client, signer, exit_stack, settings)
 
     @property
     def location(self) -> str:
@@ -72,6 +78,15 @@ class S3VideoSource:
             await self._download(sub_video, target)
 
         await self._retrying(download, f"fetching {sub_video.key!r} from {self.location}")
+
+    async def signed_url(self, sub_video: SubVideo, ttl_s: float) -> str:
+        """See ``VideoSource``; computed here, without a call."""
+        request = {"Bucket": self._bucket, "Key": sub_video.key, "ResponseContentType": "video/mp4"}
+        try:
+            url: str = await self._signer.generate_presigned_url("get_object", Params=request, ExpiresIn=round(ttl_s))
+        except NoCredentialsError as error:
+            raise StorageAccessError(f"{self.location}: no credentials to sign a URL with") from error
+        return url
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -142,6 +157,7 @@ def _client_options(settings: Settings) -> dict[str, Any]:
             connect_timeout=settings.s3_timeout_s,
             read_timeout=settings.s3_timeout_s,
             retries={"total_max_attempts": 1},
+            signature_version="s3v4",  # of signed URLs too, which otherwise get the older one
             s3={"addressing_style": "path"} if settings.s3_endpoint_url else {},
         ),
     }

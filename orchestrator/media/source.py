@@ -50,6 +50,14 @@ class VideoSource(Protocol):
         """
         ...
 
+    async def signed_url(self, sub_video: SubVideo, ttl_s: float) -> str:
+        """Where a client may fetch the sub-video by itself for ``ttl_s`` seconds.
+
+        Raises:
+            StorageAccessError: the place has no URLs, or no credentials to sign them with.
+        """
+        ...
+
     async def close(self) -> None:
         """Frees connections; harmless when repeated."""
         ...

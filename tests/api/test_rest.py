@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from api.problems import MEDIA_TYPE
+from api.routes.media import VideoResponse
 from orchestrator.events import EventLog
+from orchestrator.media import VideoCache
 from tests.api.relay import relay
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
@@ -191,6 +193,55 @@ async def test_many_who_ask_at_once_cause_one_fetch(live, serve, folder, tmp_pat
     content = (folder / "video_s37/c01/sub_video_01.mp4").read_bytes()
     assert all(answer.content == content for answer in answers)
     assert len(list(tmp_path.glob("*.mp4"))) == 1
+
+
+async def test_a_file_evicted_between_finding_and_sending_is_fetched_again(live, serve, tmp_path, monkeypatch):
+    holds = []
+    hold = VideoCache.hold
+
+    def evicting(cache, path):
+        holds.append(path)
+        if len(holds) == 1:
+            path.unlink()
+        return hold(cache, path)
+
+    monkeypatch.setattr(VideoCache, "hold", evicting)
+    async with serve(live(cache_dir=tmp_path)) as client:
+        task = (await start(client))["task_id"]
+        answer = await client.get(media(task), headers={"Range": "bytes=0-99"})
+    assert (answer.status_code, len(answer.content), len(holds)) == (206, 100, 2)
+
+
+async def test_a_file_evicted_while_it_is_sent_arrives_whole(live, serve, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(VideoResponse, "chunk_size", 1000)
+    async with serve(live(cache_dir=tmp_path, cache_max_gib=1e-9, cache_grace_s=0)) as client:
+        task = (await start(client))["task_id"]
+        async with client.stream("GET", media(task)) as answer:
+            pieces = answer.aiter_bytes()
+            received = await anext(pieces)
+            other = await client.get(media(task, "sub_video_02.mp4"))  # its arrival makes the cache evict
+            assert other.status_code == 200
+            received += b"".join([piece async for piece in pieces])
+    assert received == (folder / "video_s37/c01/sub_video_01.mp4").read_bytes()
+
+
+async def test_a_server_that_redirects_sends_what_it_holds_and_signs_for_the_rest(live, serve, s3, folder):
+    async with serve(live(**s3.settings(), media_delivery="redirect")) as client:
+        task = (await start(client))["task_id"]
+        content = (folder / "video_s37/c01/sub_video_01.mp4").read_bytes()
+        await upload(s3, "video_s37/c02/sub_video_01.mp4", content)
+        away = await client.get(media(task, camera="c02"))
+        assert (away.status_code, away.content, away.headers["cache-control"]) == (307, b"", "no-store")
+        assert s3.secret_access_key not in away.headers["location"]
+        part = await client.get(away.headers["location"], headers={"Range": "bytes=7-"})
+        assert (part.status_code, part.content) == (206, content[7:])
+        assert part.headers["content-type"] == "video/mp4"
+        unsigned = await client.get(away.headers["location"].partition("?")[0])
+        assert unsigned.status_code == 403
+    async with serve(live(**s3.settings(), media_delivery="serve")) as client:
+        assert (await client.get(media(task, camera="c02"))).status_code == 200
+    async with serve(live(**s3.settings(), media_delivery="redirect")) as client:
+        assert (await client.get(media(task, camera="c02"))).content == content
 
 
 async def test_media_out_of_a_bucket(live, serve, s3, folder):
