@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 router = APIRouter(tags=["tasks"])
 
 
-@router.post("/start", status_code=202, responses=problem_responses(404, 422, 429, 503))
+@router.post("/start", status_code=202, responses=problem_responses(400, 404, 422, 429, 503))
 async def start(body: StartRequest, services: ServicesDep) -> StartAnswer:
     """Queues the recording of an environment for processing."""
     environment = services.site.environment(body.environment_id)
@@ -60,7 +60,7 @@ async def status(task_id: str, services: ServicesDep) -> StatusAnswer:
     return StatusAnswer.of(await services.database.store.get(task_id))
 
 
-@router.post("/{task_id}/control", responses=problem_responses(404, 409, 422, 503))
+@router.post("/{task_id}/control", responses=problem_responses(400, 404, 409, 422, 503))
 async def control(task_id: str, body: ControlRequest, services: ServicesDep) -> ControlAnswer:
     """Pauses, resumes or cancels a task, or marks the person that its viewers follow."""
     task = await _apply(services.database.store, task_id, body)
