@@ -1,4 +1,7 @@
-"""``python -m api``: serves the API until SIGTERM or SIGINT. Exit status 2 when settings or site file are unusable."""
+"""``python -m api`` serves the API until SIGTERM or SIGINT; ``python -m api token`` makes, lists and revokes tokens.
+
+Exit status 2 when settings or site file are unusable.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,13 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
+from api.access.commands import run_command
 from api.app import create_app
 from orchestrator.errors import SettingsError, SpotOnError
 from orchestrator.log import configure
@@ -40,8 +45,10 @@ class _Server(uvicorn.Server):
             print(f"SpotOn API listens on {_url(sockets[0])}", flush=True)
 
 
-def main() -> int:
-    """Runs the server; the return value is the exit status."""
+def main(arguments: Sequence[str] = ()) -> int:
+    """Runs the server, or a command where ``arguments`` name one; the return value is the exit status."""
+    if arguments:
+        return run_command(arguments)
     try:
         settings = load_settings()
         configure(settings.log_level)
@@ -113,4 +120,4 @@ def _url(listener: socket.socket) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -10,6 +10,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import websocket
+from api.access.rules import PUBLIC
 from api.metrics import ApiMetrics, RequestTimer
 from api.problems import install_problem_handlers
 from api.routes import analytics, config, health, media, tasks
@@ -61,7 +62,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(websocket.router)
 
-    @app.get("/", include_in_schema=False)
+    @app.get("/", include_in_schema=False, dependencies=[PUBLIC])
     async def root() -> dict[str, str]:
         return {"name": "SpotOn", "docs": "/docs", "health": "/health", "environments": f"{PREFIX}/config/environments"}
 

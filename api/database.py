@@ -10,6 +10,7 @@ from typing import Self
 
 import procrastinate
 
+from api.access.tokens import TokenStore
 from orchestrator.errors import HistoryError
 from orchestrator.history.pool import Connection, Pool, open_pool, transaction
 from orchestrator.history.schema import ensure_schema
@@ -28,6 +29,7 @@ class Database:
     def __init__(self, pool: Pool, queue: procrastinate.App, settings: Settings) -> None:
         self.pool = pool
         self.store = TaskStore(pool)
+        self.tokens = TokenStore(pool)
         self._queue = queue
         self._max_active = settings.max_active_tasks
         self._has_schema = False
@@ -81,6 +83,7 @@ class Database:
         while not self._has_schema:
             try:
                 await ensure_schema(self.pool)
+                await self.tokens.ensure_table()
                 self._has_schema = True
             except HistoryError as error:
                 if not failing:

@@ -7,12 +7,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from api.access.principal import ForbiddenError, NotLoggedInError
 from orchestrator.errors import (
     HistoryError,
     IllegalTransitionError,
@@ -57,6 +58,8 @@ class NotFoundError(SpotOnError):
 
 
 _KINDS: dict[type[SpotOnError], tuple[int, str, str]] = {
+    NotLoggedInError: (401, "not-logged-in", "Not logged in"),
+    ForbiddenError: (403, "forbidden", "Not allowed"),
     UnknownTaskError: (404, "unknown-task", "Unknown task"),
     UnknownEnvironmentError: (404, "unknown-environment", "Unknown environment"),
     UnknownCameraError: (404, "unknown-camera", "Unknown camera"),
@@ -107,7 +110,9 @@ def problem_response(
 def response_of(error: SpotOnError, instance: str) -> JSONResponse:
     """The response for an error of SpotOn's tree, with Retry-After where trying again can help."""
     status, kind, title = problem_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.retryable else None
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.retryable else {}
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Bearer realm="SpotOn"'
     return problem_response(status, kind, title, str(error), instance, headers=headers)
 
 
@@ -131,8 +136,12 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 async def _on_spoton_error(request: Request, error: Exception) -> JSONResponse:
+    """Also for a WebSocket that is refused before its handshake, for which Starlette has no type."""
     assert isinstance(error, SpotOnError)
     response = response_of(error, request.url.path)
+    if isinstance(request, WebSocket):
+        await request.send_denial_response(response)
+        return response
     if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.warning("%s %s: %s", request.method, request.url.path, error)
     return response

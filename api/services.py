@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from api.access.authentication import Authentication
 from api.cameras import CameraCatalogue
 from api.database import Database
 from api.fanout import Fanout
@@ -41,6 +42,7 @@ class Services:
     cameras: CameraCatalogue
     health: Health
     metrics: ApiMetrics
+    authentication: Authentication
 
 
 @asynccontextmanager
@@ -78,4 +80,5 @@ async def open_services(
             cameras=CameraCatalogue(listings, cache, homographies),
             health=Health(probes, homographies_computed=homographies.keys() == site.environments.keys()),
             metrics=metrics,
+            authentication=Authentication(settings, database.tokens),
         )

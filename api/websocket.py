@@ -16,6 +16,7 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from api.access.rules import VIEWER, AccessDep
 from api.dependencies import ServicesDep
 from api.fanout import PAGE_MESSAGES, Message, SlowClientError, Subscription
 from api.problems import problem_response, response_of
@@ -30,11 +31,11 @@ PONG = json.dumps({"type": "pong", "payload": {}, "seq": None})
 """Not part of the task's sequence, so without a number."""
 
 logger = logging.getLogger(__name__)
-router = APIRouter()
+router = APIRouter(dependencies=[VIEWER])
 
 
 @router.websocket("/ws/tracking/{task_id}")
-async def track(websocket: WebSocket, task_id: str, services: ServicesDep) -> None:
+async def track(websocket: WebSocket, task_id: str, services: ServicesDep, access: AccessDep) -> None:
     """Sends a task's messages until it ends or the client leaves."""
     path = websocket.url.path
     since = websocket.query_params.get("since")
@@ -45,7 +46,7 @@ async def track(websocket: WebSocket, task_id: str, services: ServicesDep) -> No
         )
         return
     try:
-        task = await services.database.store.get(task_id)
+        task = await access.task(task_id)
         first, position = await services.log.start(task, None if since is None else int(since))
     except SpotOnError as error:
         await websocket.send_denial_response(response_of(error, path))

@@ -136,6 +136,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     api_port: Annotated[int, Field(ge=0, le=65535)] = 3847
     """Port to listen on; when it is not set and taken, the next free one."""
+    access: Literal["off", "on"] = "off"
+    """Whether clients must say who they are; off on loopback only."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins that may call the API from a browser, separated by commas."""
 
@@ -167,8 +169,8 @@ class Settings(BaseSettings):
             raise ValueError("media_delivery 'redirect' needs video_source 's3': nobody serves a folder")
         if self.low_detection_threshold > self.detection_threshold:
             raise ValueError("low_detection_threshold lies above detection_threshold")
-        if self.api_host not in LOOPBACK:
-            raise ValueError(f"api_host {self.api_host!r} is not loopback, and access control is not configured")
+        if self.api_host not in LOOPBACK and self.access == "off":
+            raise ValueError(f"api_host {self.api_host!r} is not loopback, and access is off")
         return self
 
     @classmethod

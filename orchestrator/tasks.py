@@ -6,7 +6,7 @@ Every change is one guarded UPDATE, so API and worker may race: the loser is tol
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
@@ -157,8 +157,9 @@ _GET = sql.SQL("SELECT * FROM tasks WHERE id = %(id)s")
 
 _PAGE = sql.SQL("""
 SELECT * FROM tasks
-WHERE %(before)s::uuid IS NULL
-   OR (created_at, id) < (SELECT created_at, id FROM tasks WHERE id = %(before)s::uuid)
+WHERE (%(before)s::uuid IS NULL
+   OR (created_at, id) < (SELECT created_at, id FROM tasks WHERE id = %(before)s::uuid))
+  AND (%(environments)s::text[] IS NULL OR environment_id = ANY(%(environments)s::text[]))
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s""")
 
 _INSERT = sql.SQL("""
@@ -218,9 +219,15 @@ class TaskStore:
             raise UnknownTaskError(f"there is no task {task_id!r}")
         return task
 
-    async def page(self, limit: int, before: str | None = None) -> tuple[Task, ...]:
-        """At most ``limit`` tasks, newest first, older than the task ``before``."""
-        values = {"limit": limit, "before": None if before is None else _key(before)}
+    async def page(
+        self, limit: int, before: str | None = None, environments: Collection[str] | None = None
+    ) -> tuple[Task, ...]:
+        """At most ``limit`` tasks, newest first, older than the task ``before``; of these environments where given."""
+        values = {
+            "limit": limit,
+            "before": None if before is None else _key(before),
+            "environments": None if environments is None else sorted(environments),
+        }
         async with transaction(self._pool, "list the tasks") as connection:
             rows = await _rows(connection, _PAGE, values)
         return tuple(_task(row) for row in rows)

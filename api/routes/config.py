@@ -6,24 +6,25 @@ import asyncio
 
 from fastapi import APIRouter
 
+from api.access.rules import VIEWER, AccessDep
 from api.dependencies import ServicesDep
 from api.models import CameraAnswer, EnvironmentAnswer
 from api.problems import problem_responses
 from orchestrator.site import Environment
 
-router = APIRouter(prefix="/config", tags=["config"])
+router = APIRouter(prefix="/config", tags=["config"], dependencies=[VIEWER])
 
 
 @router.get("/environments")
-async def environments(services: ServicesDep) -> list[EnvironmentAnswer]:
-    """All environments of the site file."""
-    return [_environment(environment) for environment in services.site.environments.values()]
+async def environments(access: AccessDep) -> list[EnvironmentAnswer]:
+    """The environments of the site file."""
+    return [_environment(environment) for environment in access.environments]
 
 
 @router.get("/environments/{environment_id}/cameras", responses=problem_responses(404))
-async def cameras(environment_id: str, services: ServicesDep) -> list[CameraAnswer]:
+async def cameras(environment_id: str, services: ServicesDep, access: AccessDep) -> list[CameraAnswer]:
     """The cameras of an environment; resolution and rate are those of the first sub-video."""
-    environment = services.site.environment(environment_id)
+    environment = access.environment(environment_id)
     found = environment.cameras.values()
     return list(await asyncio.gather(*(services.cameras.describe(environment, camera) for camera in found)))
 

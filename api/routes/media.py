@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api import ranges
+from api.access.rules import VIEWER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.problems import NotFoundError, problem_response, problem_responses
 from api.services import Services
@@ -26,7 +27,7 @@ _PATH = "/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id
 Fetch = Callable[[], Awaitable[Path]]
 """Puts the file into the cache unless it is there."""
 
-router = APIRouter(tags=["media"])
+router = APIRouter(tags=["media"], dependencies=[VIEWER])
 
 
 class VideoResponse(FileResponse):
@@ -70,12 +71,18 @@ class VideoResponse(FileResponse):
 
 @router.get(_PATH, response_class=Response, responses=problem_responses(404, 412, 416, 502, 503))
 async def sub_video(
-    request: Request, services: ServicesDep, task_id: str, environment_id: str, camera_id: str, file: str
+    request: Request,
+    services: ServicesDep,
+    access: AccessDep,
+    task_id: str,
+    environment_id: str,
+    camera_id: str,
+    file: str,
 ) -> Response:
     """One sub-video of a task: 200, 206 for a Range, 304 for a client that has it already; 307 to a signed URL of the
     object store where the server is set to redirect for what it does not hold.
     """
-    found = await _find(services, task_id, environment_id, camera_id, file)
+    found = await _find(services, access, task_id, environment_id, camera_id, file)
     headers = _headers(found)
     selection = ranges.select(request.headers, headers["etag"], found.size)
     refusal = _refusal(request, selection, headers, found.size)
@@ -91,10 +98,16 @@ async def sub_video(
 
 @router.head(_PATH, include_in_schema=False)
 async def sub_video_head(
-    request: Request, services: ServicesDep, task_id: str, environment_id: str, camera_id: str, file: str
+    request: Request,
+    services: ServicesDep,
+    access: AccessDep,
+    task_id: str,
+    environment_id: str,
+    camera_id: str,
+    file: str,
 ) -> Response:
     """What a GET would say, without fetching the file from the object store."""
-    found = await _find(services, task_id, environment_id, camera_id, file)
+    found = await _find(services, access, task_id, environment_id, camera_id, file)
     headers = _headers(found)
     selection = ranges.select(request.headers, headers["etag"], found.size, ranges=False)
     refusal = _refusal(request, selection, headers, found.size)
@@ -103,8 +116,10 @@ async def sub_video_head(
     return Response(media_type=MEDIA_TYPE, headers={**headers, "content-length": str(found.size)})
 
 
-async def _find(services: Services, task_id: str, environment_id: str, camera_id: str, file: str) -> SubVideo:
-    task = await services.database.store.get(task_id)
+async def _find(
+    services: Services, access: Access, task_id: str, environment_id: str, camera_id: str, file: str
+) -> SubVideo:
+    task = await access.task(task_id)
     if task.environment_id != environment_id:
         raise NotFoundError(f"task {task.id} is not in environment {environment_id!r}")
     environment = services.site.environment(environment_id)

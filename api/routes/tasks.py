@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from api.access.rules import OPERATOR, VIEWER, AccessDep
 from api.dependencies import ServicesDep
 from api.models import (
     Action,
@@ -24,12 +25,13 @@ from orchestrator.tasks import Task, TaskStore
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["tasks"])
+"""Each route states who may use it."""
 
 
-@router.post("/start", status_code=202, responses=problem_responses(400, 404, 422, 429, 503))
-async def start(body: StartRequest, services: ServicesDep) -> StartAnswer:
+@router.post("/start", status_code=202, dependencies=[OPERATOR], responses=problem_responses(400, 404, 422, 429, 503))
+async def start(body: StartRequest, services: ServicesDep, access: AccessDep) -> StartAnswer:
     """Queues the recording of an environment for processing."""
-    environment = services.site.environment(body.environment_id)
+    environment = access.environment(body.environment_id)
     cameras = environment.select(body.cameras)
     chosen = None if body.cameras is None else [camera.id for camera in cameras]
     task = await services.database.start_task(environment.id, chosen, body.start_batch, body.end_batch)
@@ -41,28 +43,30 @@ async def start(body: StartRequest, services: ServicesDep) -> StartAnswer:
     )
 
 
-@router.get("", responses=problem_responses(404, 422, 503))
+@router.get("", dependencies=[VIEWER], responses=problem_responses(404, 422, 503))
 async def page(
     services: ServicesDep,
+    access: AccessDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     before: Annotated[str | None, Query(description="Id of the last task of the page before.")] = None,
 ) -> TaskPage:
     """Tasks, newest first."""
-    tasks = await services.database.store.page(limit + 1, before)
+    tasks = await services.database.store.page(limit + 1, before, access.scope)
     more = len(tasks) > limit
     tasks = tasks[:limit]
     return TaskPage(tasks=[StatusAnswer.of(task) for task in tasks], next=tasks[-1].id if more else None)
 
 
-@router.get("/{task_id}/status", responses=problem_responses(404, 503))
-async def status(task_id: str, services: ServicesDep) -> StatusAnswer:
+@router.get("/{task_id}/status", dependencies=[VIEWER], responses=problem_responses(404, 503))
+async def status(task_id: str, access: AccessDep) -> StatusAnswer:
     """How far a task is."""
-    return StatusAnswer.of(await services.database.store.get(task_id))
+    return StatusAnswer.of(await access.task(task_id))
 
 
-@router.post("/{task_id}/control", responses=problem_responses(400, 404, 409, 422, 503))
-async def control(task_id: str, body: ControlRequest, services: ServicesDep) -> ControlAnswer:
+@router.post("/{task_id}/control", dependencies=[OPERATOR], responses=problem_responses(400, 404, 409, 422, 503))
+async def control(task_id: str, body: ControlRequest, services: ServicesDep, access: AccessDep) -> ControlAnswer:
     """Pauses, resumes or cancels a task, or marks the person that its viewers follow."""
+    await access.task(task_id)
     task = await _apply(services.database.store, task_id, body)
     await _announce(services.events, task, body)
     return ControlAnswer.of(task)

@@ -6,7 +6,7 @@ A generator holds a connection until it ends: use it under ``contextlib.aclosing
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +25,8 @@ FROM tracklets t JOIN detections d
  AND d.time BETWEEN t.first_time AND t.last_time
 WHERE t.global_id = %(global_id)s
   AND (%(task_id)s::uuid IS NULL OR t.task_id = %(task_id)s::uuid)
+  AND (%(environments)s::text[] IS NULL
+    OR t.task_id IN (SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))
   AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
   AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)
 ORDER BY d.time, d.camera_id"""
@@ -78,15 +80,19 @@ async def trajectory(
     task_id: str | None = None,
     start: datetime | None = None,
     end: datetime | None = None,
+    environments: Collection[str] | None = None,
 ) -> AsyncGenerator[TrajectoryPoint, None]:
     """A person's sightings from ``start`` to before ``end`` in time order, cameras merged; nothing for an unknown id.
+
+    ``environments`` keeps to tasks of these environments.
 
     Raises:
         UnknownTaskError: ``task_id`` is no task id.
         HistoryError: the database does not answer.
     """
     key = None if task_id is None else _key(task_id)
-    values = {"global_id": global_id, "task_id": key, "start": start, "end": end}
+    theirs = None if environments is None else sorted(environments)
+    values = {"global_id": global_id, "task_id": key, "start": start, "end": end, "environments": theirs}
     async with aclosing(_stream(pool, "read a trajectory", _TRAJECTORY, values)) as rows:
         async for row in rows:
             yield TrajectoryPoint(*row)

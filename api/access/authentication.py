@@ -1,0 +1,67 @@
+"""From a request to who is asking."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from api.access.principal import ANYBODY, NotLoggedInError, Principal
+from api.access.tokens import Token, TokenStore, digest
+from orchestrator.settings import Settings
+
+REMEMBER_S = 5.0
+"""A token that is revoked works for at most this long where it was just used."""
+REMEMBERED = 4096
+MAX_TOKEN_CHARS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    token: Token | None
+    until: float
+
+
+class Authentication:
+    """Says who sent a request, by its bearer token."""
+
+    def __init__(self, settings: Settings, tokens: TokenStore) -> None:
+        self._is_on = settings.access == "on"
+        self._tokens = tokens
+        self._known: OrderedDict[bytes, _Known] = OrderedDict()
+
+    async def principal_of(self, connection: HTTPConnection) -> Principal:
+        """Who is asking.
+
+        Raises:
+            NotLoggedInError: nobody that is known.
+            HistoryError: the database does not answer.
+        """
+        if not self._is_on:
+            return ANYBODY
+        token = await self._find(_bearer(connection))
+        if token is None:
+            raise NotLoggedInError("the token is unknown, expired or revoked")
+        return token.principal
+
+    async def _find(self, text: str) -> Token | None:
+        key, now = digest(text), time.monotonic()
+        known = self._known.get(key)
+        if known is None or known.until < now:
+            known = self._known[key] = _Known(await self._tokens.find(key), now + REMEMBER_S)
+            self._known.move_to_end(key)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        return known.token
+
+
+def _bearer(connection: HTTPConnection) -> str:
+    scheme, _, text = connection.headers.get("authorization", "").partition(" ")
+    text = text.strip()
+    if scheme.lower() != "bearer" or not text:
+        raise NotLoggedInError("a bearer token is needed: Authorization: Bearer …")
+    if len(text) > MAX_TOKEN_CHARS:
+        raise NotLoggedInError("the token is too long")
+    return text

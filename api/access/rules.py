@@ -1,0 +1,95 @@
+"""Who may use a route. Every router, or each of its routes, states one of these among its dependencies.
+
+``APIRouter(dependencies=[VIEWER])``; a test walks all routes and fails where none is stated. A rule says what role it
+takes; which tasks and environments somebody sees, routes ask ``AccessDep``, never the stores themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from api.access.principal import ForbiddenError, Principal, Role
+from api.dependencies import services_of
+from api.services import Services
+from orchestrator.errors import UnknownEnvironmentError, UnknownTaskError
+from orchestrator.site import Environment
+from orchestrator.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """The role that a route takes; None for a route that is open to everybody."""
+
+    role: Role | None
+
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Lets the request pass, and remembers who sent it.
+
+        Raises:
+            NotLoggedInError: nobody that is known.
+            ForbiddenError: somebody whose role is not enough.
+        """
+        if self.role is None:
+            return
+        principal = await services_of(connection).authentication.principal_of(connection)
+        if not principal.role.covers(self.role):
+            raise ForbiddenError(f"this takes the role of {self.role}; {principal.name} is {principal.role}")
+        connection.state.principal = principal
+
+
+PUBLIC = Depends(Rule(None))
+VIEWER = Depends(Rule(Role.VIEWER))
+OPERATOR = Depends(Rule(Role.OPERATOR))
+
+
+class Access:
+    """Tasks and environments as far as the asking one sees them; others are answered like those that do not exist."""
+
+    def __init__(self, principal: Principal, services: Services) -> None:
+        self.principal = principal
+        self._services = services
+
+    @property
+    def scope(self) -> Collection[str] | None:
+        """Ids of the environments that queries have to keep to; None for no limit."""
+        return self.principal.environments
+
+    @property
+    def environments(self) -> list[Environment]:
+        """All environments of the site file that they see."""
+        return [each for each in self._services.site.environments.values() if self.principal.sees(each.id)]
+
+    def environment(self, environment_id: str) -> Environment:
+        """One environment of the site file.
+
+        Raises:
+            UnknownEnvironmentError: there is none, or it is not theirs.
+        """
+        theirs = {each.id: each for each in self.environments}
+        if environment_id not in theirs:
+            raise UnknownEnvironmentError(f"no environment {environment_id!r}; there are {', '.join(theirs) or 'none'}")
+        return theirs[environment_id]
+
+    async def task(self, task_id: str) -> Task:
+        """One task.
+
+        Raises:
+            UnknownTaskError: there is none, or it is not theirs.
+        """
+        task = await self._services.database.store.get(task_id)
+        if not self.principal.sees(task.environment_id):
+            raise UnknownTaskError(f"there is no task {task_id!r}")
+        return task
+
+
+def access_of(connection: HTTPConnection) -> Access:
+    """What the sender of a request sees; the route's rule has run before."""
+    return Access(connection.state.principal, services_of(connection))
+
+
+AccessDep = Annotated[Access, Depends(access_of)]

@@ -1,0 +1,11 @@
+CREATE TABLE IF NOT EXISTS api_tokens (
+    id uuid PRIMARY KEY,
+    name text NOT NULL,
+    digest bytea NOT NULL UNIQUE, -- SHA-256 of the token, which is random: no salt and no slow hash is needed
+    role text NOT NULL,
+    environments text[], -- NULL: all
+    created_at timestamptz NOT NULL DEFAULT now(),
+    expires_at timestamptz NOT NULL,
+    revoked_at timestamptz
+);
+CREATE UNIQUE INDEX IF NOT EXISTS api_tokens_live_name ON api_tokens (name) WHERE revoked_at IS NULL;

@@ -1,0 +1,239 @@
+"""Every route states who may use it, and nobody reaches what is not theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+import websockets
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
+
+from api.access import authentication
+from api.access.principal import Role
+from api.access.rules import Rule
+from api.access.tokens import TokenStore
+from api.app import create_app
+from api.problems import MEDIA_TYPE
+from orchestrator.errors import SettingsError
+from orchestrator.history.pool import open_pool
+from orchestrator.settings import load_settings
+
+STRICTNESS = [None, Role.VIEWER, Role.OPERATOR]
+DESCRIPTION = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
+"""FastAPI's own: what the API looks like, and nothing of what is in it."""
+PUBLIC_PATHS = {"/", "/health", "/health/live", "/health/ready", "/metrics"}
+OPERATORS_ONLY = {
+    f"/api/v1/{tasks}/{path}"
+    for tasks in ("processing-tasks", "processing_tasks")
+    for path in ("start", "{task_id}/control")
+}
+
+
+def rules_of(dependant: Dependant) -> list[Rule]:
+    own = [dependant.call] if isinstance(dependant.call, Rule) else []
+    return own + [rule for each in dependant.dependencies for rule in rules_of(each)]
+
+
+@pytest.fixture(scope="module")
+def app(settings):
+    return create_app(settings())
+
+
+def stated(app) -> dict[str, Rule]:
+    """The rule of every route that has one, by path; where methods differ, that of the strictest."""
+    found: dict[str, Rule] = {}
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, APIRoute | APIWebSocketRoute):
+            (rule,) = rules_of(route.dependant)
+            strictest = max((found.get(route.path, rule), rule), key=lambda rule: STRICTNESS.index(rule.role))
+            found[route.path] = strictest
+    return found
+
+
+def test_every_route_states_its_access_rule(app):
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, APIRoute | APIWebSocketRoute):
+            assert len(rules_of(route.dependant)) == 1, f"{route.path} states no access rule, or more than one"
+        else:
+            assert route.path in DESCRIPTION, f"{route.path} has no access rule"
+
+
+def test_all_of_the_openapi_document_is_walked(app):
+    paths = app.openapi()["paths"].keys()
+    assert len(paths) >= 8
+    assert paths <= stated(app).keys()
+
+
+def test_who_may_use_what(app):
+    found = stated(app)
+    assert {path for path, rule in found.items() if rule.role is None} == PUBLIC_PATHS
+    assert {path for path, rule in found.items() if rule.role is Role.OPERATOR} == OPERATORS_ONLY
+
+
+def served(test):
+    """Marks a test that runs against the served API."""
+    return pytest.mark.servers(pytest.mark.asyncio(loop_scope="module")(test))
+
+
+@pytest.fixture(scope="module")
+def guarded(live):
+    """Settings of an API with access control."""
+    return live(access="on")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tokens(guarded):
+    async with open_pool(guarded) as pool:
+        store = TokenStore(pool)
+        await store.ensure_table()
+        yield store
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(guarded, serve, tokens):
+    async with serve(guarded) as client:
+        for _ in range(200):
+            if (await client.get("/health")).json()["components"]["postgres"]["status"] == "up":
+                break
+            await asyncio.sleep(0.1)
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bearer(tokens):
+    """Makes a token and gives its header."""
+    made = 0
+
+    async def make(role=Role.OPERATOR, environments=None, lifetime=timedelta(minutes=5)):
+        nonlocal made
+        made += 1
+        text, _ = await tokens.make(f"test {made}", role, environments, lifetime)
+        return {"Authorization": f"Bearer {text}"}
+
+    return make
+
+
+async def start(api, headers):
+    answer = await api.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"}, headers=headers)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["task_id"]
+
+
+@served
+async def test_without_a_token_only_the_public_paths_answer(api, app):
+    for path, rule in stated(app).items():
+        if path.startswith("/ws"):
+            continue
+        where = re.sub(r"\{.*?\}", "x", path)
+        for method in ("GET", "POST", "HEAD"):
+            answer = await api.request(method, where)
+            if answer.status_code == 405:
+                continue
+            if rule.role is None:
+                assert answer.status_code in {200, 503}, (method, path)
+            else:
+                assert answer.status_code == 401, (method, path, answer.status_code)
+                assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@served
+@pytest.mark.parametrize("value", ["", "Bearer", "Basic YTpi", "Bearer nonsense", "Bearer " + "x" * 9000])
+async def test_a_malformed_or_unknown_token_is_refused(api, value):
+    answer = await api.get("/api/v1/processing-tasks", headers={"Authorization": value})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, MEDIA_TYPE)
+
+
+@served
+async def test_a_viewer_looks_and_an_operator_acts(api, bearer):
+    operator, viewer = await bearer(), await bearer(Role.VIEWER)
+    task = await start(api, operator)
+    assert (await api.get(f"/api/v1/processing-tasks/{task}/status", headers=viewer)).status_code == 200
+    refused = [
+        await api.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"}, headers=viewer),
+        await api.post(f"/api/v1/processing-tasks/{task}/control", json={"action": "cancel"}, headers=viewer),
+    ]
+    assert [answer.status_code for answer in refused] == [403, 403]
+    assert "operator" in refused[0].json()["detail"]
+    done = await api.post(f"/api/v1/processing-tasks/{task}/control", json={"action": "cancel"}, headers=operator)
+    assert done.status_code == 200
+
+
+@served
+async def test_not_yours_and_not_there_are_the_same_answer(api, bearer):
+    task = await start(api, await bearer())
+    stranger = await bearer(environments=["factory"])
+    nowhere = "00000000-0000-4000-8000-000000000000"
+
+    async def asked(task_id, environment_id):
+        base = f"/api/v1/processing-tasks/{task_id}"
+        media = f"/api/v1/media/tasks/{task_id}/environments/{environment_id}/cameras/c01/sub_videos"
+        trajectory = "/api/v1/analytics_data/trajectory/x"
+        answers = [
+            await api.get(f"{base}/status", headers=stranger),
+            await api.post(f"{base}/control", json={"action": "cancel"}, headers=stranger),
+            await api.get(f"{media}/sub_video_01.mp4", headers=stranger),
+            await api.get(f"/api/v1/config/environments/{environment_id}/cameras", headers=stranger),
+            await api.get(trajectory, params={"task_id": task_id}, headers=stranger),
+            await api.post("/api/v1/processing-tasks/start", json={"environment_id": environment_id}, headers=stranger),
+        ]
+        seen = [(answer.status_code, answer.text) for answer in answers]
+        return [(code, text.replace(task_id, "T").replace(environment_id, "E")) for code, text in seen]
+
+    theirs = await asked(task, "campus")
+    assert {code for code, _ in theirs} == {404}
+    assert theirs == await asked(nowhere, "nirvana")
+
+
+@served
+async def test_lists_hold_what_is_theirs(api, bearer):
+    everybody, theirs = await bearer(), await bearer(environments=["factory"])
+    task = await start(api, everybody)
+    listed = (await api.get("/api/v1/processing-tasks", headers=everybody)).json()["tasks"]
+    assert task in [each["task_id"] for each in listed]
+    assert (await api.get("/api/v1/processing-tasks", headers=theirs)).json()["tasks"] == []
+    environments = (await api.get("/api/v1/config/environments", headers=theirs)).json()
+    assert [each["environment_id"] for each in environments] == ["factory"]
+    assert (await api.get("/api/v1/analytics_data/trajectory/x", headers=theirs)).json()["points"] == []
+
+
+@served
+async def test_the_websocket_asks_too(api, bearer):
+    operator = await bearer()
+    task = await start(api, operator)
+    url = f"{str(api.base_url).replace('http', 'ws')}/ws/tracking/{task}"
+    stranger = await bearer(environments=["factory"])
+    for headers, code in (({}, 401), (stranger, 404)):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(url, additional_headers=headers, proxy=None)
+        assert refused.value.response.status_code == code
+    async with websockets.connect(url, additional_headers=operator, proxy=None) as socket:
+        assert "status_update" in await asyncio.wait_for(socket.recv(), 10)
+
+
+@served
+async def test_an_expired_and_a_revoked_token_are_refused(api, tokens, bearer, monkeypatch):
+    monkeypatch.setattr(authentication, "REMEMBER_S", 0.0)
+    expired = await bearer(lifetime=timedelta(seconds=-1))
+    assert (await api.get("/api/v1/processing-tasks", headers=expired)).status_code == 401
+    text, made = await tokens.make("to be revoked", Role.VIEWER, None, timedelta(minutes=5))
+    headers = {"Authorization": f"Bearer {text}"}
+    assert (await api.get("/api/v1/processing-tasks", headers=headers)).status_code == 200
+    await tokens.revoke(made.id)
+    assert (await api.get("/api/v1/processing-tasks", headers=headers)).status_code == 401
+
+
+@served
+async def test_a_database_that_is_away_is_not_a_wrong_token(settings, serve):
+    async with serve(settings(access="on", postgres_timeout_s=0.5)) as client:
+        answer = await client.get("/api/v1/processing-tasks", headers={"Authorization": "Bearer spoton_x"})
+    assert answer.status_code == 503
+
+
+def test_access_off_is_for_loopback_alone():
+    assert load_settings(_env_file=None, api_host="0.0.0.0", access="on").api_host == "0.0.0.0"
+    with pytest.raises(SettingsError, match="not loopback, and access is off"):
+        load_settings(_env_file=None, api_host="0.0.0.0")
