@@ -82,7 +82,7 @@ async def _run_export(folder: Path, weights: Path) -> None:
 def export(folder: Path, weights: Path) -> None:
     """Writes the repository; raises ``ValueError`` or ``OSError`` where the weights are unfit or missing."""
     from export.onnx_models import export_detector_file, export_reid_file
-    from export.repository import write_repository
+    from export.rollout import write_repository
     from export.serving import Target
 
     work = folder.with_name(f"{folder.name}.onnx")

@@ -1,14 +1,16 @@
-"""``python -m export detector | reid | repository``: from weights to a folder that Triton serves."""
+"""``python -m export``: from weights to a folder that Triton serves, and to a server that answers as they do."""
 
 from __future__ import annotations
 
 import argparse
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from export.architectures import DETECTORS, EMBEDDERS
 from export.onnx_models import export_detector_file, export_reid_file
-from export.repository import write_repository
-from export.serving import Target, write_committed_sets
+from export.rollout import roll_back, write_repository
+from export.served import Server
+from export.serving import DETECTOR, REID, Target, write_committed_sets
 
 
 def main() -> None:
@@ -44,7 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     repository.add_argument("--detector", type=Path, required=True)
     repository.add_argument("--reid", type=Path, required=True)
     repository.add_argument("--out", type=Path, required=True)
+    repository.add_argument("--triton", metavar="HOST:PORT", help="a running server of --out that loads them")
     repository.set_defaults(run=_repository)
+
+    rollback = commands.add_parser("rollback", help="back to the version before the newest one")
+    rollback.add_argument("--repository", type=Path, required=True)
+    rollback.add_argument("--model", choices=(DETECTOR, REID), required=True)
+    rollback.add_argument("--triton", metavar="HOST:PORT", help="a running server that goes back too")
+    rollback.set_defaults(run=_rollback)
 
     configs = commands.add_parser("configs", help="the configurations committed in model_repository/")
     configs.add_argument("--out", type=Path, default=Path("model_repository"))
@@ -62,7 +71,22 @@ def _reid(arguments: argparse.Namespace) -> None:
 
 
 def _repository(arguments: argparse.Namespace) -> None:
-    write_repository(arguments.target, arguments.out, detector=arguments.detector, reid=arguments.reid)
+    with _server(arguments) as server:
+        placed = write_repository(
+            arguments.target, arguments.out, detector=arguments.detector, reid=arguments.reid, server=server
+        )
+    for model in placed:
+        print(f"{model.name}: version {model.version}{'' if model.is_new else ', which it was already'}")
+
+
+def _rollback(arguments: argparse.Namespace) -> None:
+    with _server(arguments) as server:
+        version = roll_back(arguments.repository, arguments.model, server)
+    print(f"{arguments.model}: back to version {version}")
+
+
+def _server(arguments: argparse.Namespace) -> AbstractContextManager[Server | None]:
+    return Server(arguments.triton) if arguments.triton else nullcontext()
 
 
 if __name__ == "__main__":

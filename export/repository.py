@@ -15,6 +15,7 @@ A version is written aside, flushed to the disk and renamed. The server is told 
 from __future__ import annotations
 
 import fcntl
+import filecmp
 import os
 import re
 import shutil
@@ -73,30 +74,6 @@ def locked(repository: Path) -> Iterator[None]:
         yield
 
 
-def write_repository(
-    target: Target,
-    out: Path,
-    *,
-    detector: Path,
-    reid: Path,
-    detector_serving: Serving | None = None,
-    reid_serving: Serving | None = None,
-) -> tuple[Placed, Placed]:
-    """Places two ONNX files made by this package as ``out/person_detector`` and ``out/person_reid``.
-
-    Raises ``ValueError`` for a file that does not fit the tensor contract, before anything is written, and
-    ``RepositoryError`` for TensorRT, whose plans ``export.tensorrt`` places.
-    """
-    if target is Target.TENSORRT:
-        raise RepositoryError("a plan is built from the ONNX file first: python -m export tensorrt")
-    chosen = ((read_detector(detector), detector, detector_serving), (read_reid(reid), reid, reid_serving))
-    with locked(out):
-        first, second = (
-            place(out, spec, onnx_content(path, target), target, serving) for spec, path, serving in chosen
-        )
-    return first, second
-
-
 def onnx_content(path: Path, target: Target) -> Content:
     """The files of a version that runs an ONNX file."""
     backend: Content = {BACKEND.name: BACKEND} if target is Target.CPU else {}
@@ -106,23 +83,22 @@ def onnx_content(path: Path, target: Target) -> Content:
 def place(
     repository: Path, spec: ModelSpec, content: Content, target: Target, serving: Serving | None = None
 ) -> Placed:
-    """Makes ``content`` the newest version of a model, or only renews the configuration where it is that already.
+    """Makes ``content`` and its configuration the newest version of a model, unless they are that already.
 
     The caller holds ``locked``. Raises ``OSError`` (a full disk) with the repository as it was.
     """
     folder = repository / spec.name
     config = model_config(spec, serving or default_serving(spec.name, target), target).to_pbtxt().encode()
+    content = {**content, CONFIG: config}
     _clear_up(folder)
     have = versions(folder)
     if have and _is_same(folder / str(have[-1]), content):
-        _write_file(folder / str(have[-1]) / CONFIG, config)
-        _write_file(folder / CONFIG, config)
         return Placed(spec.name, have[-1], is_new=False)
     version = max([*have, *_withdrawn(folder)], default=0) + 1
     if not have:  # so that a server never guesses a configuration
         folder.mkdir(exist_ok=True)
         _write_file(folder / CONFIG, config)
-    _write_version(folder, version, {**content, CONFIG: config})
+    _write_version(folder, version, content)
     _write_file(folder / CONFIG, config)
     for old in have[: 1 - KEPT_VERSIONS]:
         shutil.rmtree(folder / str(old))
@@ -244,7 +220,9 @@ def _is_same(version: Path, content: Content) -> bool:
 def _has(path: Path, source: Path | bytes) -> bool:
     if not path.is_file():
         return False
-    return path.read_bytes() == (source if isinstance(source, bytes) else source.read_bytes())
+    if isinstance(source, bytes):
+        return path.read_bytes() == source
+    return filecmp.cmp(path, source, shallow=False)
 
 
 def read_detector(path: Path) -> ModelSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ Float32 = NDArray[np.float32]
 CALL_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 600.0
 """A large model may have to warm up every batch size before it counts as loaded."""
+UNREGISTER_TIMEOUT_S = 2.0
+UNREGISTER_POLL_S = 0.01
 _CHANNEL = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
 
 
@@ -121,7 +124,20 @@ class Server:
             shared_memory.set_shared_memory_region(region, [rows])
             self._client.register_system_shared_memory(name, f"/{name}", rows.nbytes, client_timeout=self._timeout_s)
             tensor.set_shared_memory(name, rows.nbytes)
-            yield tensor
-            self._client.unregister_system_shared_memory(name, client_timeout=self._timeout_s)
+            try:
+                yield tensor
+            finally:
+                self._unregister(name)
         finally:
             shared_memory.destroy_shared_memory_region(region)
+
+    def _unregister(self, name: str) -> None:
+        """Makes the server forget a region; it refuses for a moment after the answer, and while it still works."""
+        deadline = time.monotonic() + UNREGISTER_TIMEOUT_S
+        while time.monotonic() < deadline:
+            try:
+                self._client.unregister_system_shared_memory(name, client_timeout=UNREGISTER_TIMEOUT_S)
+            except InferenceServerException:
+                time.sleep(UNREGISTER_POLL_S)
+            else:
+                return

@@ -94,7 +94,8 @@ class Triton:
     def _flags(self) -> list[str]:
         return [
             "--model-repository=models",
-            "--model-control-mode=none",
+            "--model-control-mode=explicit",  # so that an export can have a new version loaded
+            "--load-model=*",
             "--strict-readiness=true",
             "--exit-on-error=true",
             "--log-info=false",

@@ -1,0 +1,97 @@
+"""A new version of a model goes live, and back, while the server answers.
+
+The server (``--model-control-mode=explicit``) is told to load what stands in the repository by then. It goes on
+answering with the version that it has until the other one is warmed up, so no request is dropped. Where a version does
+not load, the repository becomes what it was before, so that a server that restarts does not stumble over it either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from export.repository import (
+    Placed,
+    RepositoryError,
+    locked,
+    onnx_content,
+    place,
+    read_detector,
+    read_reid,
+    reinstate,
+    remove,
+    versions,
+    withdraw,
+)
+from export.served import Server, ServerError
+from export.serving import Serving, Target
+
+
+def write_repository(
+    target: Target,
+    out: Path,
+    *,
+    detector: Path,
+    reid: Path,
+    detector_serving: Serving | None = None,
+    reid_serving: Serving | None = None,
+    server: Server | None = None,
+) -> tuple[Placed, Placed]:
+    """Places two ONNX files made by this package as ``out/person_detector`` and ``out/person_reid``.
+
+    A ``server`` that serves ``out`` loads them. Raises ``ValueError`` for a file that does not fit the tensor contract
+    and, for TensorRT, ``RepositoryError``: ``export.tensorrt`` makes and places plans. Raises ``ServerError`` where a
+    model does not load. In all cases what is served stays.
+    """
+    if target is Target.TENSORRT:
+        raise RepositoryError("a plan is built from the ONNX file first: python -m export tensorrt")
+    chosen = ((read_detector(detector), detector, detector_serving), (read_reid(reid), reid, reid_serving))
+    with locked(out):
+        placed: list[Placed] = []
+        try:
+            for spec, path, how in chosen:
+                placed.append(place(out, spec, onnx_content(path, target), target, how))
+        except OSError:
+            _remove(out, placed)
+            raise
+        if server is not None:
+            go_live(out, placed, server)
+    first, second = placed
+    return first, second
+
+
+def go_live(repository: Path, placed: Sequence[Placed], server: Server) -> None:
+    """Has the server load what was placed; the caller holds ``locked``.
+
+    Raises ``ServerError`` where a version does not load; it and those after it are removed again.
+    """
+    for index, model in enumerate(placed):
+        try:
+            server.load(model.name, model.version)
+        except ServerError:
+            _remove(repository, placed[index:])
+            raise
+
+
+def _remove(repository: Path, placed: Sequence[Placed]) -> None:
+    for model in placed:
+        if model.is_new:
+            remove(repository, model.name)
+
+
+def roll_back(repository: Path, name: str, server: Server | None) -> int:
+    """Goes back to the version before the newest one, on the disk and, unless None, in the server; gives its number.
+
+    Raises ``RepositoryError`` where there is none, and ``ServerError`` with everything as it was.
+    """
+    if not versions(repository / name):
+        raise RepositoryError(f"{repository}: no model {name!r} there")
+    with locked(repository):
+        withdrawn, version = withdraw(repository, name)
+        if server is not None:
+            try:
+                server.load(name, version)
+            except ServerError:
+                reinstate(repository, name, withdrawn)
+                raise
+    return version
