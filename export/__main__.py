@@ -6,7 +6,9 @@ import argparse
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from export.architectures import DETECTORS, EMBEDDERS
+from export.architectures import DETECTORS
+from export.clip_reid import Neck
+from export.embedders import ARCHITECTURES, EmbedderOptions
 from export.onnx_models import export_detector_file, export_reid_file
 from export.rollout import roll_back, write_repository
 from export.served import Server
@@ -36,9 +38,11 @@ def _parser() -> argparse.ArgumentParser:
     detector.set_defaults(run=_detector)
 
     reid = commands.add_parser("reid", help="a Re-ID network as ONNX")
-    reid.add_argument("--architecture", choices=sorted(EMBEDDERS), required=True)
-    reid.add_argument("--weights", type=Path, required=True, help="safetensors file")
-    reid.add_argument("--out", type=Path, required=True)
+    reid.add_argument("--checkpoint", "--weights", type=Path, required=True, help="PyTorch checkpoint or safetensors")
+    reid.add_argument("--architecture", choices=ARCHITECTURES, help="default: what the checkpoint's names say")
+    reid.add_argument("--neck", type=Neck, choices=list(Neck), default=Neck.AFTER, help="CLIP-ReID: side of the neck")
+    reid.add_argument("--camera", type=int, help="CLIP-ReID: training camera of the side information; default: mean")
+    reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
     reid.set_defaults(run=_reid)
 
     repository = commands.add_parser("repository", help="Triton's model repository from two ONNX files")
@@ -67,7 +71,10 @@ def _detector(arguments: argparse.Namespace) -> None:
 
 
 def _reid(arguments: argparse.Namespace) -> None:
-    export_reid_file(arguments.architecture, arguments.weights, arguments.out)
+    out = arguments.out or Path(f"{arguments.checkpoint.stem}.onnx")
+    options = EmbedderOptions(arguments.neck, arguments.camera)
+    source = export_reid_file(arguments.architecture, arguments.checkpoint, out, options)
+    print(f"{out}: {source.model_id}")
 
 
 def _repository(arguments: argparse.Namespace) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.architectures import build_detector, build_embedder
+from export.architectures import build_detector
 from export.detector import export_detector
+from export.embedders import EmbedderOptions, load_embedder
 from export.onnx_file import ModelSource, digest_of
 from export.reid import export_reid
 from export.weights import load_weights
@@ -23,13 +24,15 @@ def export_detector_file(architecture: str, weights: Path, out: Path, *, height:
     return source
 
 
-def export_reid_file(architecture: str, weights: Path, out: Path) -> ModelSource:
-    """Builds the embedder, fills it from a safetensors file and writes ``out``; returns what it was made from.
+def export_reid_file(
+    architecture: str | None, weights: Path, out: Path, options: EmbedderOptions | None = None
+) -> ModelSource:
+    """Builds the embedder from safetensors or a checkpoint and writes ``out``; returns what it was made from.
 
+    Without an ``architecture`` the names in the file tell it.
     Raises ``UnknownArchitectureError``, ``WeightsError``, ``FileNotFoundError``.
     """
-    network = build_embedder(architecture)
-    load_weights(network, weights)
-    source = ModelSource(architecture, digest_of(network))
-    export_reid(network, out, source=source)
+    embedder = load_embedder(weights, architecture, options)
+    source = ModelSource(embedder.name, digest_of(embedder.network))
+    export_reid(embedder.network, out, source=source)
     return source

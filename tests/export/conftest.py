@@ -1,5 +1,7 @@
 """The demo's models and their exported files, made once; pictures of simulated people that no training saw."""
 
+import shutil
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from demo.site.samples import detection_samples
 from export.architectures import build_detector
 from export.onnx_models import export_detector_file, export_reid_file
 from export.weights import load_weights
+from tests.export.boxmot16 import write_answers
 
 MODELS = Path(__file__).parents[2] / "demo" / "models"
 HEIGHT, WIDTH = 192, 320
@@ -54,3 +57,19 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="session")
+def boxmot16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder of random checkpoints in published form and ``answers.npz``, what BoxMOT 16 makes of them."""
+    folder = tmp_path_factory.mktemp("boxmot16")
+    write_answers(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def clip_onnx(boxmot16: Path) -> Path:
+    path = boxmot16 / "clip.onnx"
+    export_reid_file(None, boxmot16 / "clip_market1501.pt", path)
+    return path
