@@ -20,6 +20,7 @@ from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.valkey import Valkey
 from tests.processes import processes_of
+from tests.system import whole  # noqa: F401  a fixture
 
 T = TypeVar("T")
 START_TIMEOUT_S = 100.0

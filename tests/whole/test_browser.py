@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import async_playwright
 
-from tests.whole.conftest import Whole
+from tests.system import Whole
 from tests.whole.test_whole_way import http, listen, start
 
 CHROMIUM = shutil.which("chromium")

@@ -15,7 +15,7 @@ import yaml
 from demo.servers.ports import free_ports
 from deploy.dashboard import dashboard
 from tests.deploy.compose import ROOT, prometheus_tool, service
-from tests.whole.conftest import Whole
+from tests.system import Whole
 from tests.whole.test_whole_way import ended, http, start
 
 pytestmark = [

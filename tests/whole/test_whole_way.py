@@ -19,7 +19,7 @@ from demo.servers.spoton import settings_of
 from demo.truth import load_truth
 from orchestrator.history.pool import open_pool
 from orchestrator.history.queries import task_tracks
-from tests.whole.conftest import CORRIDOR, DATA, Whole
+from tests.system import CORRIDOR, DATA, Whole
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 

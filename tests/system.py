@@ -1,4 +1,4 @@
-"""Everything started once for this folder: all servers, the demo's models, the short site, and videos with faults."""
+"""The whole system, started once: all servers, the demo's models, the short site, and videos with faults."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from demo.site.scenes import make_scene
 from demo.upload import upload
 from tests.orchestrator.videos import cut, write_video
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("SPOTON_TEST_DATA", ROOT.parent / "shared" / "data"))
 CORRIDOR = DATA / "video" / "one-by-one-person-detection.mp4"
 BUILT = ROOT / ".spoton" / "tests"
