@@ -19,6 +19,7 @@ from orchestrator.settings import Settings
 from orchestrator.tasks import Task, TaskStore
 
 RETRY_S = 1.0
+HISTORY_CONNECTIONS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,10 @@ logger = logging.getLogger(__name__)
 class Database:
     """The pool, the tasks in it, and the queue beside them."""
 
-    def __init__(self, pool: Pool, queue: procrastinate.App, settings: Settings) -> None:
+    def __init__(self, pool: Pool, history: Pool, queue: procrastinate.App, settings: Settings) -> None:
         self.pool = pool
+        self.history = history
+        """For questions that may take long and downloads that hold a connection: they keep nobody else waiting."""
         self.store = TaskStore(pool)
         self.tokens = TokenStore(pool)
         self._queue = queue
@@ -38,10 +41,13 @@ class Database:
     @asynccontextmanager
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         """Comes up without a server; the schema is made in the background once there is one."""
-        async with open_pool(settings, wait=False) as pool:
+        patient = open_pool(
+            settings, wait=False, max_size=HISTORY_CONNECTIONS, statement_timeout_s=settings.analytics_timeout_s
+        )
+        async with open_pool(settings, wait=False) as pool, patient as history:
             queue = create_queue(settings, None)
             async with queue.open_async(pool):
-                database = cls(pool, queue, settings)
+                database = cls(pool, history, queue, settings)
                 preparing = asyncio.create_task(database._prepare(), name="prepare the database")
                 try:
                     yield database

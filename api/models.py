@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.events import StatusPayload
 
+TEXT = r"^[^\x00]+$"
+"""Text that a database can hold."""
 _TASK_ID = "5f0c6a4e-7d0a-4f83-a4ed-6e6b0b4f6d4a"
 
 
@@ -92,7 +94,7 @@ class ControlRequest(_Request):
     )
 
     action: Action
-    global_id: str | None = Field(None, min_length=1, max_length=128, description="Whom to follow, for `focus_track`.")
+    global_id: str | None = Field(None, max_length=128, pattern=TEXT, description="Whom to follow, for `focus_track`.")
 
     @model_validator(mode="after")
     def _check_focus(self) -> Self:
@@ -133,24 +135,6 @@ class CameraAnswer(BaseModel):
     fps: float | None = Field(description="Frames a second; null when the video cannot be read.")
     sub_videos: int | None = Field(description="Number of sub-videos; null when they cannot be listed.")
     problem: str | None = Field(description="Why something above is null.")
-
-
-class TrajectoryPoint(BaseModel):
-    """Where a person was seen."""
-
-    time: datetime
-    camera_id: str
-    map_x: float | None = Field(description="Metres; null where the camera has no homography.")
-    map_y: float | None
-    bbox: tuple[float, float, float, float] = Field(description="xyxy, px of the source frame.")
-    confidence: float
-
-
-class TrajectoryAnswer(BaseModel):
-    """A person's way, merged across cameras, in time order."""
-
-    global_person_id: str
-    points: list[TrajectoryPoint]
 
 
 class ComponentState(StrEnum):

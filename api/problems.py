@@ -57,6 +57,10 @@ class NotFoundError(SpotOnError):
     """The address is well-formed but nothing is there; the message says what."""
 
 
+class UnusableRequestError(SpotOnError):
+    """Every part of the request is well-formed, but not together; the message says why."""
+
+
 _KINDS: dict[type[SpotOnError], tuple[int, str, str]] = {
     NotLoggedInError: (401, "not-logged-in", "Not logged in"),
     ForbiddenError: (403, "forbidden", "Not allowed"),
@@ -65,6 +69,7 @@ _KINDS: dict[type[SpotOnError], tuple[int, str, str]] = {
     UnknownCameraError: (404, "unknown-camera", "Unknown camera"),
     NotFoundError: (404, "not-found", "Not found"),
     NoVideoError: (404, "no-video", "No video"),
+    UnusableRequestError: (422, "malformed-request", "Malformed request"),
     IllegalTransitionError: (409, "illegal-transition", "Not possible in this state"),
     TooManyTasksError: (429, "too-many-tasks", "Too many tasks"),
     StorageAccessError: (502, "object-store-refuses", "The object store refuses"),

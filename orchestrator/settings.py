@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     """Its password, where the DSN has none."""
     postgres_timeout_s: PositiveSeconds = 10.0
     """Deadline of a connection and of one statement."""
+    analytics_timeout_s: PositiveSeconds = 30.0
+    """Deadline of one question about history, and of each piece of an export."""
 
     max_active_tasks: Annotated[int, Field(ge=1)] = 8
     """Tasks that may wait or run at once."""

@@ -24,8 +24,10 @@ _TRANSACTION_TIMEOUTS = 4
 
 
 @asynccontextmanager
-async def open_pool(settings: Settings, *, wait: bool = True, max_size: int = 8) -> AsyncIterator[Pool]:
-    """A pool whose connections and statements end after ``postgres_timeout_s``.
+async def open_pool(
+    settings: Settings, *, wait: bool = True, max_size: int = 8, statement_timeout_s: float | None = None
+) -> AsyncIterator[Pool]:
+    """A pool whose connections and, unless told otherwise, statements end after ``postgres_timeout_s``.
 
     With ``wait`` false the pool comes up without a server and goes on trying; its users get ``HistoryError`` meanwhile.
 
@@ -35,7 +37,7 @@ async def open_pool(settings: Settings, *, wait: bool = True, max_size: int = 8)
     timeout_s = settings.postgres_timeout_s
     pool: Pool = AsyncConnectionPool(
         settings.postgres_dsn.get_secret_value(),
-        kwargs=connection_options(settings),
+        kwargs=connection_options(settings, statement_timeout_s),
         min_size=1,
         max_size=max_size,
         timeout=timeout_s,
@@ -50,12 +52,13 @@ async def open_pool(settings: Settings, *, wait: bool = True, max_size: int = 8)
         await pool.close(timeout=timeout_s)
 
 
-def connection_options(settings: Settings) -> dict[str, Any]:
+def connection_options(settings: Settings, statement_timeout_s: float | None = None) -> dict[str, Any]:
     """What every connection is opened with: deadlines for connecting and for each statement, times in UTC."""
     timeout_s = settings.postgres_timeout_s
+    statement_ms = round((statement_timeout_s or timeout_s) * 1000)
     return {
         "connect_timeout": max(2, round(timeout_s)),
-        "options": f"-c statement_timeout={round(timeout_s * 1000)} -c timezone=UTC",
+        "options": f"-c statement_timeout={statement_ms} -c timezone=UTC",
         "application_name": "spoton",
     }
 

@@ -1,4 +1,4 @@
-"""What is asked of history. Results are streamed, so their size does not matter.
+"""What is asked of history. Results are streamed in blocks, so their size does not matter.
 
 A generator holds a connection until it ends: use it under ``contextlib.aclosing``.
 """
@@ -8,18 +8,17 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 from orchestrator.errors import UnknownTaskError
 from orchestrator.history.pool import Pool, database_errors
 
-_CHUNK_ROWS = 2_000
+BLOCK_ROWS = 5_000
 
 _TRAJECTORY: LiteralString = """
-SELECT d.time, d.task_id::text, d.camera_id, d.track_id, d.global_frame_index, d.map_x, d.map_y,
-       ARRAY[d.x1, d.y1, d.x2, d.y2], d.confidence
+SELECT d.task_id::text, d.camera_id, d.track_id, t.global_id, d.global_frame_index, d.time, d.media_time_s,
+       d.x1, d.y1, d.x2, d.y2, d.confidence, d.map_x, d.map_y
 FROM tracklets t JOIN detections d
   ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
  AND d.time BETWEEN t.first_time AND t.last_time
@@ -29,49 +28,44 @@ WHERE t.global_id = %(global_id)s
     OR t.task_id IN (SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))
   AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
   AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)
-ORDER BY d.time, d.camera_id"""
+ORDER BY d.time, d.camera_id, d.track_id"""
 
 _TASK_TRACKS: LiteralString = """
-SELECT d.camera_id, d.global_frame_index, d.track_id, t.global_id, d.time, d.media_time_s, d.map_x, d.map_y,
-       ARRAY[d.x1, d.y1, d.x2, d.y2], d.confidence
+SELECT d.task_id::text, d.camera_id, d.track_id, t.global_id, d.global_frame_index, d.time, d.media_time_s,
+       d.x1, d.y1, d.x2, d.y2, d.confidence, d.map_x, d.map_y
 FROM detections d LEFT JOIN tracklets t USING (task_id, camera_id, track_id)
-WHERE d.task_id = %(task_id)s::uuid
+WHERE d.task_id = %(task_id)s::uuid AND (%(camera_id)s::text IS NULL OR d.camera_id = %(camera_id)s)
 ORDER BY d.camera_id, d.global_frame_index, d.track_id"""
 
 
-@dataclass(frozen=True, slots=True)
-class TrajectoryPoint:
-    """Where a person was seen by one camera at one tick."""
+class TrackRow(NamedTuple):
+    """One track at one tick."""
 
-    time: datetime
     task_id: str
     camera_id: str
     track_id: int
-    global_frame_index: int
-    map_x: float | None
-    """Metres."""
-    map_y: float | None
-    bbox: Sequence[float]
-    """xyxy, px of the source frame."""
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class TrackRow:
-    """One track at one tick."""
-
-    camera_id: str
-    global_frame_index: int
-    track_id: int
     global_id: str | None
+    global_frame_index: int
     time: datetime
     media_time_s: float
+    """Presentation time within the file."""
+    x1: float
+    """Box, px of the source frame."""
+    y1: float
+    x2: float
+    y2: float
+    confidence: float
     map_x: float | None
     """Metres."""
     map_y: float | None
-    bbox: Sequence[float]
-    """xyxy, px of the source frame."""
-    confidence: float
+
+    @property
+    def bbox(self) -> tuple[float, float, float, float]:
+        """xyxy, px of the source frame."""
+        return self.x1, self.y1, self.x2, self.y2
+
+
+Rows = Sequence[TrackRow]
 
 
 async def trajectory(
@@ -81,7 +75,7 @@ async def trajectory(
     start: datetime | None = None,
     end: datetime | None = None,
     environments: Collection[str] | None = None,
-) -> AsyncGenerator[TrajectoryPoint, None]:
+) -> AsyncGenerator[Rows, None]:
     """A person's sightings from ``start`` to before ``end`` in time order, cameras merged; nothing for an unknown id.
 
     ``environments`` keeps to tasks of these environments.
@@ -90,40 +84,46 @@ async def trajectory(
         UnknownTaskError: ``task_id`` is no task id.
         HistoryError: the database does not answer.
     """
-    key = None if task_id is None else _key(task_id)
+    key = None if task_id is None else task_key(task_id)
     theirs = None if environments is None else sorted(environments)
     values = {"global_id": global_id, "task_id": key, "start": start, "end": end, "environments": theirs}
-    async with aclosing(_stream(pool, "read a trajectory", _TRAJECTORY, values)) as rows:
-        async for row in rows:
-            yield TrajectoryPoint(*row)
+    async with aclosing(_stream(pool, "read a trajectory", _TRAJECTORY, values)) as found:
+        async for rows in found:
+            yield rows
 
 
-async def task_tracks(pool: Pool, task_id: str) -> AsyncGenerator[TrackRow, None]:
-    """All tracks of a task by camera, frame and track; tracks of a batch under way have no name yet.
+async def task_tracks(pool: Pool, task_id: str, camera_id: str | None = None) -> AsyncGenerator[Rows, None]:
+    """All tracks of a task, or of one camera in it, by camera, frame and track.
+
+    Tracks of a batch under way have no name yet.
 
     Raises:
         UnknownTaskError: ``task_id`` is no task id.
         HistoryError: the database does not answer.
     """
-    values = {"task_id": _key(task_id)}
-    async with aclosing(_stream(pool, "read the tracks of a task", _TASK_TRACKS, values)) as rows:
-        async for row in rows:
-            yield TrackRow(*row)
+    values = {"task_id": task_key(task_id), "camera_id": camera_id}
+    async with aclosing(_stream(pool, "read the tracks of a task", _TASK_TRACKS, values)) as found:
+        async for rows in found:
+            yield rows
 
 
-async def _stream(
-    pool: Pool, action: str, statement: LiteralString, values: dict[str, Any]
-) -> AsyncGenerator[tuple[Any, ...], None]:
-    with database_errors(action):
-        async with pool.connection() as connection, connection.cursor(name="history") as cursor:
-            cursor.itersize = _CHUNK_ROWS
-            await cursor.execute(statement, values)
-            async for row in cursor:
-                yield row
+def task_key(task_id: str) -> str:
+    """The id as the database spells it.
 
-
-def _key(task_id: str) -> str:
+    Raises:
+        UnknownTaskError: it is no task id at all.
+    """
     try:
         return str(uuid.UUID(task_id))
     except ValueError:
         raise UnknownTaskError(f"there is no task {task_id!r}") from None
+
+
+async def _stream(
+    pool: Pool, action: str, statement: LiteralString, values: dict[str, Any]
+) -> AsyncGenerator[Rows, None]:
+    with database_errors(action):
+        async with pool.connection() as connection, connection.cursor(name="history", binary=True) as cursor:
+            await cursor.execute(statement, values)
+            while rows := await cursor.fetchmany(BLOCK_ROWS):
+                yield [TrackRow._make(row) for row in rows]

@@ -284,7 +284,7 @@ async def test_health_is_degraded_without_worker_and_models(client, live):
 async def test_a_trajectory_of_nobody_is_empty(client):
     task = (await start(client))["task_id"]
     answer = await client.get("/api/v1/analytics_data/trajectory/nobody-1", params={"task_id": task})
-    assert (answer.status_code, answer.json()) == (200, {"global_person_id": "nobody-1", "points": []})
+    assert (answer.status_code, answer.json()["points"]) == (200, [])
     wrong = await client.get("/api/v1/analytics_data/trajectory/x", params={"from": "yesterday"})
     assert wrong.status_code == 422
 

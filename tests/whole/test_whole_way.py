@@ -69,7 +69,7 @@ def frames_of(messages: list[dict[str, Any]]) -> list[int]:
 
 async def stored_tracks(whole: Whole, task_id: str) -> list[Any]:
     async with open_pool(settings_of(whole.stack.settings_env())) as pool, aclosing(task_tracks(pool, task_id)) as rows:
-        return [row async for row in rows]
+        return [row async for block in rows for row in block]
 
 
 async def test_the_site_goes_through_and_people_are_where_they_are(whole: Whole) -> None:

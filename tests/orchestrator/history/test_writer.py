@@ -90,7 +90,7 @@ def writer_of(pool: Pool, task: Task) -> HistoryWriter:
 
 async def tracks_of(pool: Pool, task: Task) -> list[TrackRow]:
     async with aclosing(task_tracks(pool, task.id)) as rows:
-        return [row async for row in rows]
+        return [row async for block in rows for row in block]
 
 
 async def stored(pool: Pool, table: str, task: Task) -> list[tuple[Any, ...]]:
@@ -152,7 +152,7 @@ async def test_a_trajectory_is_merged_across_cameras_in_time_order(pool: Pool, t
 
     async def points(*narrowed: Any) -> list[tuple[datetime, str]]:
         async with aclosing(trajectory(pool, "abc-1", *narrowed)) as found:
-            return [(point.time, point.camera_id) async for point in found]
+            return [(point.time, point.camera_id) async for block in found for point in block]
 
     one_task = await points(task.id)
     assert len(one_task) == 24 * 3

@@ -1,0 +1,12 @@
+"""What history knows of people: a module for each question."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.access.rules import VIEWER
+from api.routes.analytics import export, heatmap, people, trajectory
+
+router = APIRouter(prefix="/analytics_data", tags=["analytics"], dependencies=[VIEWER])
+for module in (trajectory, people, heatmap, export):
+    router.include_router(module.router)

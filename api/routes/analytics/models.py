@@ -1,0 +1,186 @@
+"""Answers about history, with examples."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_TASK_ID = "5f0c6a4e-7d0a-4f83-a4ed-6e6b0b4f6d4a"
+GlobalId = Annotated[str, Field(examples=["5f0c6a4e-3"])]
+Bbox = Annotated[tuple[float, float, float, float], Field(description="xyxy, px of the source frame.")]
+
+
+class TrajectoryPoint(BaseModel):
+    """Where a camera saw a person at one tick."""
+
+    time: datetime
+    task_id: str = Field(examples=[_TASK_ID])
+    camera_id: str = Field(examples=["c01"])
+    track_id: int
+    global_frame_index: int
+    media_time_s: float = Field(description="Presentation time of the frame within its sub-video.")
+    map_x: float | None = Field(description="Metres; null where the camera has no homography.")
+    map_y: float | None
+    bbox: Bbox
+    confidence: float
+    speed_mps: float | None = Field(description="Metres a second, over about a second around this tick.")
+
+
+class TimeInCamera(BaseModel):
+    """How long a camera saw a person."""
+
+    camera_id: str = Field(examples=["c01"])
+    seconds: float
+    first_time: datetime
+    last_time: datetime
+
+
+class TrajectorySummary(BaseModel):
+    """What the sightings come to, before they are simplified."""
+
+    sightings: int
+    seconds: float = Field(description="In view of any camera; once where several see the person together.")
+    distance_m: float = Field(description="Metres walked in view; what lies between sightings is not guessed.")
+    mean_speed_mps: float | None
+    max_speed_mps: float | None
+    cameras: list[TimeInCamera]
+
+
+class TrajectoryAnswer(BaseModel):
+    """A person's way, merged across cameras, in time order; empty for an id that nobody has."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "global_person_id": "5f0c6a4e-3",
+                    "points": [
+                        {
+                            "time": "2026-01-05T09:00:00Z",
+                            "task_id": _TASK_ID,
+                            "camera_id": "c01",
+                            "track_id": 7,
+                            "global_frame_index": 0,
+                            "media_time_s": 0.0,
+                            "map_x": 12.5,
+                            "map_y": 3.1,
+                            "bbox": [412.0, 220.5, 480.0, 431.0],
+                            "confidence": 0.93,
+                            "speed_mps": 1.2,
+                        }
+                    ],
+                    "summary": {
+                        "sightings": 1,
+                        "seconds": 0.04,
+                        "distance_m": 0.0,
+                        "mean_speed_mps": 1.2,
+                        "max_speed_mps": 1.2,
+                        "cameras": [
+                            {
+                                "camera_id": "c01",
+                                "seconds": 0.04,
+                                "first_time": "2026-01-05T09:00:00Z",
+                                "last_time": "2026-01-05T09:00:00Z",
+                            }
+                        ],
+                    },
+                    "next": None,
+                }
+            ]
+        }
+    )
+
+    global_person_id: str
+    points: list[TrajectoryPoint]
+    summary: TrajectorySummary
+    next: datetime | None = Field(description="The `from` of what did not fit into this answer; null at the end.")
+
+
+class Stretch(BaseModel):
+    """One track of a person: when a camera began to see them and when it last did."""
+
+    camera_id: str = Field(examples=["c01"])
+    track_id: int
+    first_frame: int = Field(description="Global frame index.")
+    last_frame: int = Field(description="Inclusive.")
+    first_time: datetime
+    last_time: datetime
+
+
+class PersonAnswer(BaseModel):
+    """Somebody, and when each camera saw them."""
+
+    global_id: GlobalId
+    first_frame: int
+    last_frame: int
+    cameras: list[str] = Field(description="In the order in which they first saw the person.")
+    sightings: list[Stretch] = Field(description="In time order; those of different cameras may overlap.")
+
+
+class PeoplePage(BaseModel):
+    """The people of a task, in the order in which they were first seen."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "people": [
+                        {
+                            "global_id": "5f0c6a4e-3",
+                            "first_frame": 0,
+                            "last_frame": 120,
+                            "cameras": ["c01"],
+                            "sightings": [
+                                {
+                                    "camera_id": "c01",
+                                    "track_id": 7,
+                                    "first_frame": 0,
+                                    "last_frame": 120,
+                                    "first_time": "2026-01-05T09:00:00Z",
+                                    "last_time": "2026-01-05T09:00:05.217Z",
+                                }
+                            ],
+                        }
+                    ],
+                    "next": None,
+                }
+            ]
+        }
+    )
+
+    people: list[PersonAnswer]
+    next: str | None = Field(description="The `after` of the next page; null at the end.")
+
+
+class HeatmapAnswer(BaseModel):
+    """Person-seconds on a grid over the map; somebody whom several cameras see together counts once."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "environment_id": "campus",
+                    "task_id": None,
+                    "cell_m": 0.5,
+                    "origin": [-2.0, 3.5],
+                    "columns": 3,
+                    "rows": 2,
+                    "seconds": [[0.0, 1.3, 0.4], [0.0, 7.9, 0.0]],
+                    "total_seconds": 9.6,
+                    "outside_seconds": 0.0,
+                }
+            ]
+        }
+    )
+
+    environment_id: str
+    task_id: str | None
+    cell_m: float = Field(description="Side of a cell, metres.")
+    origin: tuple[float, float] = Field(description="Map position of the outer corner of `seconds[0][0]`, metres.")
+    columns: int = Field(description="Along x.")
+    rows: int = Field(description="Along y.")
+    seconds: list[list[float]] = Field(description="Row by row, from the origin on: `seconds[row][column]`.")
+    total_seconds: float
+    outside_seconds: float = Field(description="Left out because they lie far from everything else.")
