@@ -17,7 +17,7 @@ from demo.model_repository import SETTINGS
 from demo.servers.ports import LOOPBACK, free_ports
 from demo.servers.postgres import create_database, drop_database
 from tests.deploy.compose import ROOT, service
-from tests.whole.conftest import Whole
+from tests.system import Whole
 from tests.whole.test_whole_way import ended
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session")]
