@@ -37,6 +37,8 @@ class Message:
     """The JSON that goes over the wire, as it was stored."""
     final: bool
     """True for the ``status_update`` after which nothing follows."""
+    media: bool = False
+    """True for a ``media_available``, whose URLs are bare in the log."""
 
 
 class MessageLog(Protocol):

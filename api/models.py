@@ -45,6 +45,12 @@ class StartAnswer(BaseModel):
     websocket_url: str = Field(examples=[f"/ws/tracking/{_TASK_ID}"])
 
 
+class TicketAnswer(BaseModel):
+    """Where to follow a task, with a ticket where access control is on; the task's media take the same ticket."""
+
+    websocket_url: str = Field(examples=[f"/ws/tracking/{_TASK_ID}"])
+
+
 class StatusAnswer(StatusPayload):
     """How far a task is: what ``status_update`` tells too."""
 

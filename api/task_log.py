@@ -13,6 +13,7 @@ from orchestrator.tasks import Task, TaskStatus, TaskStore
 _QUESTIONS_AT_ONCE = 32
 """Connections to Redis that clients who catch up share, however many come back at once."""
 _STATUS_UPDATE = "status_update"
+_MEDIA_AVAILABLE = "media_available"
 
 
 class TaskLog:
@@ -63,7 +64,7 @@ class TaskLog:
 
 def _message(seq: int, kind: str, body: bytes) -> Message:
     final = kind == _STATUS_UPDATE and TaskStatus(json.loads(body)["payload"]["status"]).is_final
-    return Message(seq, body.decode(), final)
+    return Message(seq, body.decode(), final, media=kind == _MEDIA_AVAILABLE)
 
 
 def _lost(first: int, last: int | None, *, seq: int) -> Message:

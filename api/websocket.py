@@ -1,8 +1,9 @@
 """``/ws/tracking/{task_id}``: a task's messages, replayed from a position and then live.
 
-Messages go out as they are stored; nothing is encoded again. A task that does not exist, or a ``since`` that is no
-number, is refused before the handshake with an HTTP problem (404, 422). Close codes: 1000 after the final
-``status_update``, 1013 for a client that reads too slowly (it comes back with ``since``) or while Redis is away.
+Messages go out as they are stored; only the URLs of media get a ticket where access is on. A task that does not exist,
+or a ``since`` that is no number, is refused before the handshake with an HTTP problem (404, 422). Close codes: 1000
+after the final ``status_update``, 1013 for a client that reads too slowly (it comes back with ``since``) or while Redis
+is away.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from api.access.rules import VIEWER, AccessDep
+from api.access.rules import WATCHER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.fanout import PAGE_MESSAGES, Message, SlowClientError, Subscription
 from api.problems import problem_response, response_of
 from api.services import Services
 from orchestrator.errors import SpotOnError
+from orchestrator.tasks import Task
 
 SEND_DEADLINE_S = 30.0
 """A client that takes longer than this for one message reads too slowly or is gone."""
@@ -31,7 +33,7 @@ PONG = json.dumps({"type": "pong", "payload": {}, "seq": None})
 """Not part of the task's sequence, so without a number."""
 
 logger = logging.getLogger(__name__)
-router = APIRouter(dependencies=[VIEWER])
+router = APIRouter(dependencies=[WATCHER])
 
 
 @router.websocket("/ws/tracking/{task_id}")
@@ -53,7 +55,7 @@ async def track(websocket: WebSocket, task_id: str, services: ServicesDep, acces
         return
     await websocket.accept()
     with services.metrics.websocket_clients.track_inprogress():
-        await _Follower(websocket, services, task.id, position).run(first)
+        await _Follower(websocket, services, access, task, position).run(first)
 
 
 def _is_sequence_number(text: str) -> bool:
@@ -63,9 +65,9 @@ def _is_sequence_number(text: str) -> bool:
 class _Follower:
     """One connection: how far it has been brought in the log."""
 
-    def __init__(self, websocket: WebSocket, services: Services, task_id: str, position: int) -> None:
-        self._websocket, self._services = websocket, services
-        self._task_id, self._position = task_id, position
+    def __init__(self, websocket: WebSocket, services: Services, access: Access, task: Task, position: int) -> None:
+        self._websocket, self._services, self._access = websocket, services, access
+        self._task, self._task_id, self._position = task, task.id, position
 
     async def run(self, first: Iterable[Message]) -> None:
         """Sends and listens until either ends."""
@@ -101,8 +103,9 @@ class _Follower:
     async def _send(self, messages: Iterable[Message]) -> bool:
         """Sends in order; True once the final message has gone out."""
         for message in messages:
+            text = self._access.ticketed_media(message.text, self._task) if message.media else message.text
             async with asyncio.timeout(SEND_DEADLINE_S):
-                await self._websocket.send_text(message.text)
+                await self._websocket.send_text(text)
             self._position = max(self._position, message.seq)
             self._services.metrics.websocket_messages.inc()
             if message.final:

@@ -9,7 +9,14 @@ import secrets
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parents[1] / "secrets"
-NAMES = ("postgres_password", "redis_password", "s3_access_key_id", "s3_secret_access_key", "grafana_password")
+NAMES = (
+    "postgres_password",
+    "redis_password",
+    "s3_access_key_id",
+    "s3_secret_access_key",
+    "ticket_key",
+    "grafana_password",
+)
 
 
 def main(folder: Path = FOLDER) -> None:

@@ -140,6 +140,10 @@ class Settings(BaseSettings):
     """Port to listen on; when it is not set and taken, the next free one."""
     access: Literal["off", "on"] = "off"
     """Whether clients must say who they are; off on loopback only."""
+    ticket_key: Annotated[SecretStr, Field(min_length=32)] | None = None
+    """Signs the tickets of video and WebSocket URLs; 32 characters or more, the same for all API processes."""
+    ticket_ttl_s: PositiveSeconds = 3600.0
+    """For so long a ticket is good: as long as somebody may watch one sub-video."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins that may call the API from a browser, separated by commas."""
 
@@ -173,6 +177,8 @@ class Settings(BaseSettings):
             raise ValueError("low_detection_threshold lies above detection_threshold")
         if self.api_host not in LOOPBACK and self.access == "off":
             raise ValueError(f"api_host {self.api_host!r} is not loopback, and access is off")
+        if self.access == "on" and self.ticket_key is None:
+            raise ValueError("ticket_key is needed when access is on")
         return self
 
     @classmethod

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from api.access.principal import ANYBODY, NotLoggedInError, Principal
+from api.access.tickets import PARAMETER, Tickets
 from api.access.tokens import Token, TokenStore, digest
 from orchestrator.settings import Settings
 
@@ -25,22 +26,29 @@ class _Known:
 
 
 class Authentication:
-    """Says who sent a request, by its bearer token."""
+    """Says who sent a request, by its bearer token or ticket."""
 
     def __init__(self, settings: Settings, tokens: TokenStore) -> None:
-        self._is_on = settings.access == "on"
+        key = settings.ticket_key
+        self.tickets = (
+            Tickets(key.get_secret_value(), settings.ticket_ttl_s) if settings.access == "on" and key else None
+        )
+        """None where access control is off."""
         self._tokens = tokens
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
-    async def principal_of(self, connection: HTTPConnection) -> Principal:
-        """Who is asking.
+    async def principal_of(self, connection: HTTPConnection, ticket_for: str | None = None) -> Principal:
+        """Who is asking; instead of a token a ticket will do for the task ``ticket_for``.
 
         Raises:
             NotLoggedInError: nobody that is known.
             HistoryError: the database does not answer.
         """
-        if not self._is_on:
+        if self.tickets is None:
             return ANYBODY
+        ticket = connection.query_params.get(PARAMETER)
+        if ticket_for is not None and ticket is not None and "authorization" not in connection.headers:
+            return self.tickets.open(ticket, ticket_for)
         token = await self._find(_bearer(connection))
         if token is None:
             raise NotLoggedInError("the token is unknown, expired or revoked")

@@ -14,6 +14,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from api.access.principal import ForbiddenError, Principal, Role
+from api.access.tickets import add_ticket, add_to_media
 from api.dependencies import services_of
 from api.services import Services
 from orchestrator.errors import UnknownEnvironmentError, UnknownTaskError
@@ -26,6 +27,8 @@ class Rule:
     """The role that a route takes; None for a route that is open to everybody."""
 
     role: Role | None
+    ticket: bool = False
+    """Whether a ticket for the ``task_id`` in the path will do."""
 
     async def __call__(self, connection: HTTPConnection) -> None:
         """Lets the request pass, and remembers who sent it.
@@ -36,7 +39,9 @@ class Rule:
         """
         if self.role is None:
             return
-        principal = await services_of(connection).authentication.principal_of(connection)
+        principal = await services_of(connection).authentication.principal_of(
+            connection, connection.path_params["task_id"] if self.ticket else None
+        )
         if not principal.role.covers(self.role):
             raise ForbiddenError(f"this takes the role of {self.role}; {principal.name} is {principal.role}")
         connection.state.principal = principal
@@ -44,6 +49,8 @@ class Rule:
 
 PUBLIC = Depends(Rule(None))
 VIEWER = Depends(Rule(Role.VIEWER))
+WATCHER = Depends(Rule(Role.VIEWER, ticket=True))
+"""For what a page shows without being able to send headers: media and WebSockets of one task."""
 OPERATOR = Depends(Rule(Role.OPERATOR))
 
 
@@ -74,6 +81,16 @@ class Access:
         if environment_id not in theirs:
             raise UnknownEnvironmentError(f"no environment {environment_id!r}; there are {', '.join(theirs) or 'none'}")
         return theirs[environment_id]
+
+    def ticketed(self, url: str, task: Task) -> str:
+        """A URL of the task's media or messages as it is sent to this client: with a ticket where access is on."""
+        tickets = self._services.authentication.tickets
+        return url if tickets is None else add_ticket(url, tickets.make(task, self.principal))
+
+    def ticketed_media(self, text: str, task: Task) -> str:
+        """A stored ``media_available`` as it is sent to this client."""
+        tickets = self._services.authentication.tickets
+        return text if tickets is None else add_to_media(text, tickets.make(task, self.principal))
 
     async def task(self, task_id: str) -> Task:
         """One task.

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api import ranges
-from api.access.rules import VIEWER, Access, AccessDep
+from api.access.rules import WATCHER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.problems import NotFoundError, problem_response, problem_responses
 from api.services import Services
@@ -27,7 +27,7 @@ _PATH = "/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id
 Fetch = Callable[[], Awaitable[Path]]
 """Puts the file into the cache unless it is there."""
 
-router = APIRouter(tags=["media"], dependencies=[VIEWER])
+router = APIRouter(tags=["media"], dependencies=[WATCHER])
 
 
 class VideoResponse(FileResponse):

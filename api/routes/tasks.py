@@ -17,6 +17,7 @@ from api.models import (
     StartRequest,
     StatusAnswer,
     TaskPage,
+    TicketAnswer,
 )
 from api.problems import problem_responses
 from orchestrator.errors import EventLogError
@@ -39,7 +40,7 @@ async def start(body: StartRequest, services: ServicesDep, access: AccessDep) ->
         task_id=task.id,
         message=f"queued: {environment.name}, {', '.join(camera.id for camera in cameras)}",
         status_url=f"/api/v1/processing-tasks/{task.id}/status",
-        websocket_url=f"/ws/tracking/{task.id}",
+        websocket_url=access.ticketed(f"/ws/tracking/{task.id}", task),
     )
 
 
@@ -61,6 +62,13 @@ async def page(
 async def status(task_id: str, access: AccessDep) -> StatusAnswer:
     """How far a task is."""
     return StatusAnswer.of(await access.task(task_id))
+
+
+@router.post("/{task_id}/ticket", dependencies=[VIEWER], responses=problem_responses(404, 503))
+async def ticket(task_id: str, access: AccessDep) -> TicketAnswer:
+    """Where to follow a task from a page, which cannot send headers with a WebSocket; anew for every connection."""
+    task = await access.task(task_id)
+    return TicketAnswer(websocket_url=access.ticketed(f"/ws/tracking/{task.id}", task))
 
 
 @router.post("/{task_id}/control", dependencies=[OPERATOR], responses=problem_responses(400, 404, 409, 422, 503))

@@ -55,7 +55,7 @@ def test_every_setting_exists_and_together_they_are_accepted(
         assert variable in known or variable.removesuffix("_FILE") in known, variable
         if variable not in known:
             secret = tmp_path / Path(value).name
-            secret.write_text("hush")
+            secret.write_text(32 * "hush")
             value = str(secret)
         monkeypatch.setenv(variable, str(value))
     settings = load_settings(_env_file=None)

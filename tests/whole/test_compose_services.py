@@ -36,6 +36,7 @@ class Here:
             "redis_password": credentials.redis_password,
             "s3_access_key_id": credentials.s3_access_key_id,
             "s3_secret_access_key": credentials.s3_secret_access_key,
+            "ticket_key": uuid.uuid4().hex,
         }
         for name, secret in secrets.items():
             (folder / name).write_text(f"{secret}\n")

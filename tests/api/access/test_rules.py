@@ -7,7 +7,6 @@ import re
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 import websockets
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
@@ -15,12 +14,11 @@ from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
 from api.access import authentication
 from api.access.principal import Role
 from api.access.rules import Rule
-from api.access.tokens import TokenStore
 from api.app import create_app
 from api.problems import MEDIA_TYPE
 from orchestrator.errors import SettingsError
-from orchestrator.history.pool import open_pool
 from orchestrator.settings import load_settings
+from tests.api.access.conftest import KEY
 
 STRICTNESS = [None, Role.VIEWER, Role.OPERATOR]
 DESCRIPTION = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
@@ -79,50 +77,6 @@ def served(test):
     return pytest.mark.servers(pytest.mark.asyncio(loop_scope="module")(test))
 
 
-@pytest.fixture(scope="module")
-def guarded(live):
-    """Settings of an API with access control."""
-    return live(access="on")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tokens(guarded):
-    async with open_pool(guarded) as pool:
-        store = TokenStore(pool)
-        await store.ensure_table()
-        yield store
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def api(guarded, serve, tokens):
-    async with serve(guarded) as client:
-        for _ in range(200):
-            if (await client.get("/health")).json()["components"]["postgres"]["status"] == "up":
-                break
-            await asyncio.sleep(0.1)
-        yield client
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bearer(tokens):
-    """Makes a token and gives its header."""
-    made = 0
-
-    async def make(role=Role.OPERATOR, environments=None, lifetime=timedelta(minutes=5)):
-        nonlocal made
-        made += 1
-        text, _ = await tokens.make(f"test {made}", role, environments, lifetime)
-        return {"Authorization": f"Bearer {text}"}
-
-    return make
-
-
-async def start(api, headers):
-    answer = await api.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"}, headers=headers)
-    assert answer.status_code == 202, answer.text
-    return answer.json()["task_id"]
-
-
 @served
 async def test_without_a_token_only_the_public_paths_answer(api, app):
     for path, rule in stated(app).items():
@@ -148,9 +102,9 @@ async def test_a_malformed_or_unknown_token_is_refused(api, value):
 
 
 @served
-async def test_a_viewer_looks_and_an_operator_acts(api, bearer):
+async def test_a_viewer_looks_and_an_operator_acts(api, bearer, start):
     operator, viewer = await bearer(), await bearer(Role.VIEWER)
-    task = await start(api, operator)
+    task = (await start(operator))["task_id"]
     assert (await api.get(f"/api/v1/processing-tasks/{task}/status", headers=viewer)).status_code == 200
     refused = [
         await api.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"}, headers=viewer),
@@ -163,8 +117,8 @@ async def test_a_viewer_looks_and_an_operator_acts(api, bearer):
 
 
 @served
-async def test_not_yours_and_not_there_are_the_same_answer(api, bearer):
-    task = await start(api, await bearer())
+async def test_not_yours_and_not_there_are_the_same_answer(api, bearer, start):
+    task = (await start(await bearer()))["task_id"]
     stranger = await bearer(environments=["factory"])
     nowhere = "00000000-0000-4000-8000-000000000000"
 
@@ -189,9 +143,9 @@ async def test_not_yours_and_not_there_are_the_same_answer(api, bearer):
 
 
 @served
-async def test_lists_hold_what_is_theirs(api, bearer):
+async def test_lists_hold_what_is_theirs(api, bearer, start):
     everybody, theirs = await bearer(), await bearer(environments=["factory"])
-    task = await start(api, everybody)
+    task = (await start(everybody))["task_id"]
     listed = (await api.get("/api/v1/processing-tasks", headers=everybody)).json()["tasks"]
     assert task in [each["task_id"] for each in listed]
     assert (await api.get("/api/v1/processing-tasks", headers=theirs)).json()["tasks"] == []
@@ -201,9 +155,9 @@ async def test_lists_hold_what_is_theirs(api, bearer):
 
 
 @served
-async def test_the_websocket_asks_too(api, bearer):
+async def test_the_websocket_asks_too(api, bearer, start):
     operator = await bearer()
-    task = await start(api, operator)
+    task = (await start(operator))["task_id"]
     url = f"{str(api.base_url).replace('http', 'ws')}/ws/tracking/{task}"
     stranger = await bearer(environments=["factory"])
     for headers, code in (({}, 401), (stranger, 404)):
@@ -228,12 +182,16 @@ async def test_an_expired_and_a_revoked_token_are_refused(api, tokens, bearer, m
 
 @served
 async def test_a_database_that_is_away_is_not_a_wrong_token(settings, serve):
-    async with serve(settings(access="on", postgres_timeout_s=0.5)) as client:
+    async with serve(settings(access="on", ticket_key=KEY, postgres_timeout_s=0.5)) as client:
         answer = await client.get("/api/v1/processing-tasks", headers={"Authorization": "Bearer spoton_x"})
     assert answer.status_code == 503
 
 
 def test_access_off_is_for_loopback_alone():
-    assert load_settings(_env_file=None, api_host="0.0.0.0", access="on").api_host == "0.0.0.0"
+    assert load_settings(_env_file=None, api_host="0.0.0.0", access="on", ticket_key=KEY).api_host == "0.0.0.0"
     with pytest.raises(SettingsError, match="not loopback, and access is off"):
         load_settings(_env_file=None, api_host="0.0.0.0")
+    with pytest.raises(SettingsError, match="ticket_key is needed"):
+        load_settings(_env_file=None, access="on")
+    with pytest.raises(SettingsError, match="SPOTON_TICKET_KEY"):
+        load_settings(_env_file=None, access="on", ticket_key="short")

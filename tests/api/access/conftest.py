@@ -1,0 +1,64 @@
+"""The API with access control on, and tokens for it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import timedelta
+
+import pytest
+import pytest_asyncio
+
+from api.access.principal import Role
+from api.access.tokens import TokenStore
+from orchestrator.history.pool import open_pool
+
+KEY = "k" * 32
+
+
+@pytest.fixture(scope="module")
+def guarded(live):
+    """Settings of an API with access control."""
+    return live(access="on", ticket_key=KEY)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tokens(guarded):
+    async with open_pool(guarded) as pool:
+        store = TokenStore(pool)
+        await store.ensure_table()
+        yield store
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(guarded, serve, tokens):
+    async with serve(guarded) as client:
+        for _ in range(200):
+            if (await client.get("/health")).json()["components"]["postgres"]["status"] == "up":
+                break
+            await asyncio.sleep(0.1)
+        yield client
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bearer(tokens):
+    """Makes a token and gives its header."""
+    numbers = itertools.count(1)
+
+    async def make(role=Role.OPERATOR, environments=None, lifetime=timedelta(minutes=5)):
+        text, _ = await tokens.make(f"test {next(numbers)}", role, environments, lifetime)
+        return {"Authorization": f"Bearer {text}"}
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def start(api):
+    """Starts a task in the campus as whoever the headers name; gives the answer."""
+
+    async def start(headers):
+        answer = await api.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"}, headers=headers)
+        assert answer.status_code == 202, answer.text
+        return answer.json()
+
+    return start
