@@ -1,5 +1,6 @@
 """The demo's models and their exported files, made once; pictures of simulated people that no training saw."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from itertools import islice
@@ -17,7 +18,9 @@ from export.onnx_models import export_detector_file, export_reid_file
 from export.weights import load_weights
 from tests.export.boxmot16 import write_answers
 
-MODELS = Path(__file__).parents[2] / "demo" / "models"
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "demo" / "models"
+DATA = Path(os.environ.get("SPOTON_TEST_DATA", ROOT.parent / "shared" / "data"))
 HEIGHT, WIDTH = 192, 320
 PICTURES_SEED = 95_000
 
