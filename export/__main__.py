@@ -10,6 +10,7 @@ from export.architectures import DETECTORS
 from export.clip_reid import Neck
 from export.embedders import ARCHITECTURES, EmbedderOptions
 from export.onnx_models import export_detector_file, export_reid_file
+from export.precision import Precision
 from export.rollout import roll_back, write_repository
 from export.served import Server
 from export.serving import DETECTOR, REID, Target, write_committed_sets
@@ -42,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     reid.add_argument("--architecture", choices=ARCHITECTURES, help="default: what the checkpoint's names say")
     reid.add_argument("--neck", type=Neck, choices=list(Neck), default=Neck.AFTER, help="CLIP-ReID: side of the neck")
     reid.add_argument("--camera", type=int, help="CLIP-ReID: training camera of the side information; default: mean")
+    reid.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.FP32)
     reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
     reid.set_defaults(run=_reid)
 
@@ -73,7 +75,7 @@ def _detector(arguments: argparse.Namespace) -> None:
 def _reid(arguments: argparse.Namespace) -> None:
     out = arguments.out or Path(f"{arguments.checkpoint.stem}.onnx")
     options = EmbedderOptions(arguments.neck, arguments.camera)
-    source = export_reid_file(arguments.architecture, arguments.checkpoint, out, options)
+    source = export_reid_file(arguments.architecture, arguments.checkpoint, out, options, arguments.precision)
     print(f"{out}: {source.model_id}")
 
 

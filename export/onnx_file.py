@@ -13,6 +13,7 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
+from export.precision import Precision
 from export.suppression import keep_mask_to_onnx
 
 OPSET = 18
@@ -33,6 +34,8 @@ class ModelSource:
     architecture: str
     weights_digest: str
     """Hexadecimal SHA-256 of the weights; see ``digest_of``."""
+    precision: Precision = Precision.FP32
+    """Does not change ``model_id``: half precision answers alike."""
 
     @property
     def model_id(self) -> str:
@@ -67,7 +70,9 @@ def save_onnx(graph: nn.Module, example: Tensor, path: Path, interface: OnnxInte
     if program is None:
         raise RuntimeError(f"no graph came of {type(graph).__name__}")
     _forget_origin(program.model)
-    program.model.metadata_props.update(architecture=source.architecture, weights_digest=source.weights_digest)
+    program.model.metadata_props.update(
+        architecture=source.architecture, weights_digest=source.weights_digest, precision=source.precision.value
+    )
     _write(program.model, path)
 
 

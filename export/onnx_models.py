@@ -8,6 +8,7 @@ from export.architectures import build_detector
 from export.detector import export_detector
 from export.embedders import EmbedderOptions, load_embedder
 from export.onnx_file import ModelSource, digest_of
+from export.precision import Precision
 from export.reid import export_reid
 from export.weights import load_weights
 
@@ -25,7 +26,11 @@ def export_detector_file(architecture: str, weights: Path, out: Path, *, height:
 
 
 def export_reid_file(
-    architecture: str | None, weights: Path, out: Path, options: EmbedderOptions | None = None
+    architecture: str | None,
+    weights: Path,
+    out: Path,
+    options: EmbedderOptions | None = None,
+    precision: Precision = Precision.FP32,
 ) -> ModelSource:
     """Builds the embedder from safetensors or a checkpoint and writes ``out``; returns what it was made from.
 
@@ -33,6 +38,6 @@ def export_reid_file(
     Raises ``UnknownArchitectureError``, ``WeightsError``, ``FileNotFoundError``.
     """
     embedder = load_embedder(weights, architecture, options)
-    source = ModelSource(embedder.name, digest_of(embedder.network))
+    source = ModelSource(embedder.name, digest_of(embedder.network), precision)
     export_reid(embedder.network, out, source=source)
     return source

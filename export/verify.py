@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import cycle
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from torchvision.models.detection import FasterRCNN
 from torchvision.ops import box_iou
 
+from export.precision import Precision
 from export.reid import CropEmbedder
 from export.served import Float32, ServedModel, Server, UInt8
 from export.serving import CROP_HW, DETECTOR, REID
@@ -28,13 +28,6 @@ SUFFIXES = (".jpg", ".jpeg", ".png")
 
 class ParityError(ValueError):
     """Nothing could be compared."""
-
-
-class Precision(StrEnum):
-    """What the served models compute in."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
 
 
 @dataclass(frozen=True, slots=True)

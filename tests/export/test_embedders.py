@@ -3,13 +3,17 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from export.architectures import UnknownArchitectureError
 from export.clip_reid import Neck, load_clip_reid
 from export.embedders import EmbedderOptions, load_embedder
+from export.onnx_file import ModelSource
+from export.onnx_models import export_reid_file
 from export.osnet import NAMES
+from export.precision import Precision
 from export.reid import CropEmbedder
 from export.weights import WeightsError, read_checkpoint
 from tests.export.conftest import open_session
@@ -64,6 +68,20 @@ def test_clip_reid_in_onnx_answers_as_boxmot(clip_onnx: Path, answers: dict[str,
         (embeddings,) = session.run(["embeddings"], {"crops": answers["crops"][rows]})
         assert embeddings.dtype == np.float32
         assert (embeddings * unit(answers["clip_after"][rows])).sum(axis=1).min() > 0.9999
+    assert_same(embeddings, answers["clip_after"])
+
+
+def test_clip_reid_in_half_precision_answers_as_boxmot(
+    boxmot16: Path, answers: dict[str, np.ndarray], tmp_path: Path
+) -> None:
+    path = tmp_path / "clip.onnx"
+    source = export_reid_file(None, boxmot16 / "clip_market1501.pt", path, precision=Precision.FP16)
+    assert path.stat().st_size < 175e6
+    written = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert written["precision"] == "fp16"
+    assert source.model_id == ModelSource(source.architecture, source.weights_digest).model_id
+    (embeddings,) = open_session(path).run(["embeddings"], {"crops": answers["crops"]})
+    assert embeddings.dtype == np.float32
     assert_same(embeddings, answers["clip_after"])
 
 

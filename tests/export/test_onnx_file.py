@@ -33,7 +33,7 @@ def test_the_same_weights_give_the_same_bytes_and_nothing_else_is_left(tmp_path:
 
 def test_the_file_says_what_it_was_made_from(tmp_path: Path) -> None:
     properties = {entry.key: entry.value for entry in onnx.load(write(tmp_path)).metadata_props}
-    assert properties == {"architecture": "halver", "weights_digest": "0123456789abcdef"}
+    assert properties == {"architecture": "halver", "weights_digest": "0123456789abcdef", "precision": "fp32"}
     assert SOURCE.model_id == "halver-0123456789ab"
 
 

@@ -17,10 +17,11 @@ from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
 from export.architectures import build_detector, build_embedder
+from export.precision import Precision
 from export.reid import CropEmbedder
 from export.served import Server, ServerError
 from export.serving import DETECTOR, REID, Target
-from export.verify import TOLERANCES, Found, ParityError, Precision, Reference, _Twins, read_images, verify
+from export.verify import TOLERANCES, Found, ParityError, Reference, _Twins, read_images, verify
 from export.weights import load_weights
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,0 +1,12 @@
+"""What a model computes in: a property of the ONNX file, since TensorRT 11 builds what the file says."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Precision(StrEnum):
+    """What most of a model's nodes compute in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
