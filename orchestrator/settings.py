@@ -144,6 +144,16 @@ class Settings(BaseSettings):
     """Signs the tickets of video and WebSocket URLs; 32 characters or more, the same for all API processes."""
     ticket_ttl_s: PositiveSeconds = 3600.0
     """For so long a ticket is good: as long as somebody may watch one sub-video."""
+    oidc_issuer: str | None = None
+    """OpenID Connect provider whose tokens are accepted beside API tokens, spelt as in their claim iss."""
+    oidc_audience: str | None = None
+    """What these tokens have to name in their claim aud."""
+    oidc_jwks_url: AnyHttpUrl | None = None
+    """The provider's keys; empty: where its discovery document says."""
+    oidc_role_claim: str = "roles"
+    """The claim that holds viewer or operator; a path with dots leads into objects."""
+    oidc_environments_claim: str | None = None
+    """The claim that lists the environments that somebody sees; empty: all of them."""
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     """Origins that may call the API from a browser, separated by commas."""
 
@@ -179,6 +189,8 @@ class Settings(BaseSettings):
             raise ValueError(f"api_host {self.api_host!r} is not loopback, and access is off")
         if self.access == "on" and self.ticket_key is None:
             raise ValueError("ticket_key is needed when access is on")
+        if self.oidc_issuer is not None and (self.access == "off" or self.oidc_audience is None):
+            raise ValueError("oidc_issuer needs oidc_audience, and access on")
         return self
 
     @classmethod

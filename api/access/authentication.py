@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from api.access.openid import Provider
 from api.access.principal import ANYBODY, NotLoggedInError, Principal
 from api.access.tickets import PARAMETER, Tickets
-from api.access.tokens import Token, TokenStore, digest
+from api.access.tokens import PREFIX, Token, TokenStore, digest
 from orchestrator.settings import Settings
 
 REMEMBER_S = 5.0
@@ -34,6 +35,7 @@ class Authentication:
             Tickets(key.get_secret_value(), settings.ticket_ttl_s) if settings.access == "on" and key else None
         )
         """None where access control is off."""
+        self._provider = None if settings.oidc_issuer is None else Provider(settings)
         self._tokens = tokens
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
@@ -43,13 +45,17 @@ class Authentication:
         Raises:
             NotLoggedInError: nobody that is known.
             HistoryError: the database does not answer.
+            ProviderError: the OpenID Connect provider does not answer.
         """
         if self.tickets is None:
             return ANYBODY
         ticket = connection.query_params.get(PARAMETER)
         if ticket_for is not None and ticket is not None and "authorization" not in connection.headers:
             return self.tickets.open(ticket, ticket_for)
-        token = await self._find(_bearer(connection))
+        text = _bearer(connection)
+        if self._provider is not None and not text.startswith(PREFIX):
+            return await self._provider.principal_of(text)
+        token = await self._find(text)
         if token is None:
             raise NotLoggedInError("the token is unknown, expired or revoked")
         return token.principal

@@ -16,6 +16,13 @@ from orchestrator.history.pool import open_pool
 KEY = "k" * 32
 
 
+async def until_prepared(client):
+    """Waits until the API has made its tables."""
+    async with asyncio.timeout(20):
+        while (await client.get("/health")).json()["components"]["postgres"]["status"] != "up":
+            await asyncio.sleep(0.1)
+
+
 @pytest.fixture(scope="module")
 def guarded(live):
     """Settings of an API with access control."""
@@ -33,10 +40,7 @@ async def tokens(guarded):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(guarded, serve, tokens):
     async with serve(guarded) as client:
-        for _ in range(200):
-            if (await client.get("/health")).json()["components"]["postgres"]["status"] == "up":
-                break
-            await asyncio.sleep(0.1)
+        await until_prepared(client)
         yield client
 
 

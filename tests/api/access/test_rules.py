@@ -195,3 +195,37 @@ def test_access_off_is_for_loopback_alone():
         load_settings(_env_file=None, access="on")
     with pytest.raises(SettingsError, match="SPOTON_TICKET_KEY"):
         load_settings(_env_file=None, access="on", ticket_key="short")
+
+
+def requests_about(document, names, values):
+    """Every request of the OpenAPI document without a body that can be made about a task or an environment."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            parameters = {each["name"]: each for each in operation.get("parameters", [])}
+            if not names & parameters.keys() or "requestBody" in operation:
+                continue
+            query = {name: values[name] for name in names & parameters.keys() if parameters[name]["in"] == "query"}
+            yield method, re.sub(r"\{(\w+)\}", lambda part: values.get(part[1], "x"), path), query
+
+
+@served
+async def test_every_route_about_a_task_or_environment_answers_strangers_as_if_it_were_not_there(
+    api, app, bearer, start
+):
+    task_id = (await start(await bearer()))["task_id"]
+    stranger = await bearer(environments=["factory"])
+    there = {"task_id": task_id, "environment_id": "campus"}
+    nowhere = {"task_id": "00000000-0000-4000-8000-000000000000", "environment_id": "nirvana"}
+    asked = 0
+    for names in ({"task_id"}, {"environment_id"}, {"task_id", "environment_id"}):
+        both = [list(requests_about(app.openapi(), names, values)) for values in (there, nowhere)]
+        for requests in zip(*both, strict=True):
+            seen = []
+            for (method, path, query), values in zip(requests, (there, nowhere), strict=True):
+                answer = await api.request(method, path, params=query, headers=stranger)
+                text = answer.text.replace(values["task_id"], "T").replace(values["environment_id"], "E")
+                seen.append((answer.status_code, text))
+            assert seen[0] == seen[1], requests[0]
+            assert seen[0][0] == 404, requests[0]
+            asked += 1
+    assert asked >= 10
