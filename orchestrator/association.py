@@ -184,13 +184,13 @@ class Associator:
     def _sight(self, item: CameraInput, tracks: Tracks, looks: Float32) -> Sightings:
         feet = foot_points(tracks.boxes)
         homography = self._homographies.get(item.camera_id)
-        cut = _cut_edges(tracks.boxes, item.size_hw)
+        cut = cut_edges(tracks.boxes, item.size_hw)
         fit = (tracks.scores >= self._detection_threshold) & ~cut.any(axis=1)
         return Sightings(
             np.full(len(tracks), self._camera_rows[item.camera_id]),
             tracks.track_ids,
             homography.to_map(feet) if homography else np.full((len(tracks), 2), np.nan),
-            _spread(homography, tracks.boxes, cut[:, 3]) if homography else np.full((len(tracks), 3), np.nan),
+            place_spread(homography, tracks.boxes, cut[:, 3]) if homography else np.full((len(tracks), 3), np.nan),
             _quadrants(feet, item.size_hw),
             np.where(fit[:, None], looks, 0),
         )
@@ -217,14 +217,14 @@ def _taken(embeddings: Float32, rows: Int64) -> Float32:
     return embeddings[rows]
 
 
-def _cut_edges(boxes: Float32, size_hw: tuple[int, int]) -> Int64:
+def cut_edges(boxes: Float32, size_hw: tuple[int, int]) -> Int64:
     """[N, 4] bool: whether the frame's left, upper, right, lower edge cuts the box."""
     height, width = size_hw
     low, high = np.array([width, height]) * CUT_MARGIN, np.array([width, height]) * (1 - CUT_MARGIN)
     return np.hstack([boxes[:, :2] <= low, boxes[:, 2:] >= high])
 
 
-def _spread(homography: Homography, boxes: Float32, cut: Int64) -> Float64:
+def place_spread(homography: Homography, boxes: Float32, cut: Int64) -> Float64:
     """[N, 3] covariance (xx, xy, yy) of places on the map, m²: pixel errors carried through the homography."""
     height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
     sideways = (FOOT_ERROR * height) ** 2

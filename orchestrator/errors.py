@@ -20,6 +20,10 @@ class SiteError(SpotOnError):
     """The site file, or a homography that it names, cannot be used; names file, line and camera."""
 
 
+class DetectionFileError(SpotOnError):
+    """Recorded detections, or the embeddings beside them, cannot be used; names file and line."""
+
+
 class VideoError(SpotOnError):
     """A sub-video cannot be read: not a video, truncated, empty, or of an unknown codec; names the file."""
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from orchestrator.errors import SiteError
-from orchestrator.site import MIN_POINTS, Environment, collinear
+from orchestrator.site import MIN_POINTS, Camera, Environment, collinear
 from orchestrator.values import Bool, Float64
 
 logger = logging.getLogger(__name__)
@@ -28,6 +28,8 @@ RANSAC_CONFIDENCE = 0.999
 RANSAC_ITERATIONS = 5000
 MIN_CONDITION = 1e-7
 """Smallest over largest singular value, in normalised coordinates, below which a matrix counts as rank-deficient."""
+ASSUMED_RESOLUTION = (1920, 1080)
+"""Of a calibrated camera whose resolution nobody gives: the ground is taken to be in the middle of its lower edge."""
 HORIZON_WEIGHT = 1e-3
 """w, relative to its mean over the calibrated points, below which a point counts as beyond the horizon: there a pixel
 is worth kilometres."""
@@ -69,6 +71,28 @@ class Homography:
         _warn_of_outliers(inliers)
         return cls(_scaled(matrix, image[inliers]), _scaled(_inverse(matrix), ground[inliers]))
 
+    @classmethod
+    def from_matrix(cls, image_to_map: ArrayLike, ground_pixel: ArrayLike) -> Self:
+        """The homography of a calibrated camera.
+
+        Args:
+            image_to_map: [3, 3] px -> metres, of any scale and sign.
+            ground_pixel: [2] px of a point of the ground in front of the camera: says which side of the horizon is
+                the ground.
+
+        Raises:
+            SiteError: the matrix is singular, or the pixel lies on its horizon.
+        """
+        matrix = np.asarray(image_to_map, np.float64)
+        pixel = np.asarray(ground_pixel, np.float64).reshape(1, 2)
+        if _is_singular(_balanced(matrix, pixel)):
+            raise SiteError("the calibration maps the image to a line")
+        weight = _project(matrix, pixel)[1]
+        if not abs(weight[0]) > 0:
+            raise SiteError("the middle of the image's lower edge lies on the calibration's horizon")
+        scaled: Float64 = matrix / weight[0]
+        return cls(scaled, _inverse(scaled))
+
     def to_map(self, points: ArrayLike) -> Float64:
         """Pixels [N, 2] -> metres [N, 2]; NaN beyond the horizon."""
         return _project_visible(self.matrix, np.asarray(points, np.float64))
@@ -102,9 +126,9 @@ def load_homographies(environment: Environment) -> dict[str, Homography]:
     """
     found = {}
     for camera in environment.cameras.values():
-        if camera.homography is None:
+        if camera.homography is None and camera.calibration is None:
             continue
-        if camera.homography.is_placeholder:
+        if camera.homography is not None and camera.homography.is_placeholder:
             logger.warning(
                 "camera %s of %s: image points equal map points, a placeholder: no map positions",
                 camera.id,
@@ -112,10 +136,21 @@ def load_homographies(environment: Environment) -> dict[str, Homography]:
             )
             continue
         try:
-            found[camera.id] = Homography.fit(camera.homography.image, camera.homography.map)
+            found[camera.id] = _homography_of(camera)
         except SiteError as error:
             raise SiteError(f"camera {camera.id} of environment {environment.id}: {error}") from error
     return found
+
+
+def _homography_of(camera: Camera) -> Homography:
+    if camera.homography is not None:
+        return Homography.fit(camera.homography.image, camera.homography.map)
+    assert camera.calibration is not None
+    width, height = camera.resolution or ASSUMED_RESOLUTION
+    try:
+        return Homography.from_matrix(camera.calibration.ground, (width / 2, height - 1))
+    except np.linalg.LinAlgError as error:
+        raise SiteError("the calibration is a singular matrix") from error
 
 
 def _check_pairs(image: Float64, ground: Float64) -> None:
@@ -139,6 +174,12 @@ def _normalisation(points: Float64) -> Float64:
 
 def _inverse(matrix: ArrayLike) -> Float64:
     return np.asarray(np.linalg.inv(np.asarray(matrix, np.float64)), np.float64)
+
+
+def _balanced(matrix: Float64, pixel: Float64) -> Float64:
+    """[3, 3] with columns in units of ``pixel`` [1, 2] and rows of length 1, so that its condition has no unit."""
+    columns = matrix * np.append(np.abs(pixel[0]), 1.0)
+    return np.asarray(columns / np.maximum(np.linalg.norm(columns, axis=1, keepdims=True), 1e-300))
 
 
 def _is_singular(matrix: ArrayLike) -> bool:

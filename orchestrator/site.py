@@ -11,13 +11,19 @@ One YAML file::
         cameras:
           c01:
             name: North gate                  # optional
-            prefix: video_s37/c01
+            prefix: video_s37/c01             # optional, the id where left out
+            resolution: [1280, 720]           # optional, px: for detections that come without their video
             homography:                       # optional: no map position without it
               image_points: [[x, y], ...]     # px of the source frame, at least 4
               map_points: [[X, Y], ...]       # metres
           c02:
-            prefix: video_s37/c02
             homography: {file: homography/c02.npz}   # the same two arrays; relative to the site file
+          c03:
+            calibration:                      # in place of points, for a camera whose matrix is known
+              projection: [[...], ...]        # 3x4, world -> px; or image_to_map, or map_to_image: 3x3
+              metres_per_unit: 0.01           # optional: of the calibration's world, 1 where left out
+          c04:
+            calibration: {projection: {file: cameras.npz, array: cam4}}   # or an .npy, without 'array'
         overlaps: [[c01, c02]]
         exits:
           - {camera: c01, quadrant: upper_left, to: c05}
@@ -99,6 +105,42 @@ class PointPairs(_Model):
         return np.array(self.map_points, np.float64)
 
 
+Row3 = tuple[float, float, float]
+Row4 = tuple[float, float, float, float]
+
+
+class Calibration(_Model):
+    """A camera's ground plane as a matrix: one of the three. The ground is the plane Z = 0 of the world."""
+
+    image_to_map: tuple[Row3, Row3, Row3] | None = None
+    """px -> map."""
+    map_to_image: tuple[Row3, Row3, Row3] | None = None
+    """map -> px."""
+    projection: tuple[Row4, Row4, Row4] | None = None
+    """World -> px, homogeneous (Hartley & Zisserman, eq. 6.1)."""
+    metres_per_unit: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    """Of the matrix's map or world."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Calibration:
+        given = [matrix for matrix in (self.image_to_map, self.map_to_image, self.projection) if matrix is not None]
+        if len(given) != 1:
+            raise ValueError("one of image_to_map, map_to_image and projection is expected")
+        if not np.isfinite(np.array(given[0])).all():
+            raise ValueError("the matrix holds a value that is not a finite number")
+        return self
+
+    @property
+    def ground(self) -> Float64:
+        """[3, 3] px -> metres, of any scale and sign. Raises ``LinAlgError`` for a singular matrix."""
+        if self.image_to_map is not None:
+            matrix = np.array(self.image_to_map)
+        else:
+            given = np.array(self.map_to_image if self.projection is None else self.projection)
+            matrix = np.linalg.inv(given if self.projection is None else given[:, [0, 1, 3]])
+        return np.asarray(np.diag([self.metres_per_unit, self.metres_per_unit, 1.0]) @ matrix, np.float64)
+
+
 class Camera(_Model):
     """One camera and where its sub-videos and its place on the map are found."""
 
@@ -106,8 +148,18 @@ class Camera(_Model):
     name: str = ""
     """The id where the file gives none."""
     prefix: str
-    """Key prefix of its sub-videos in the object store, without a slash at either end."""
+    """Key prefix of its sub-videos in the object store, without a slash at either end; the id where the file gives
+    none."""
+    resolution: tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]] | None = None
+    """Width and height, px, where no video tells them."""
     homography: PointPairs | None = None
+    calibration: Calibration | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Camera:
+        if self.homography is not None and self.calibration is not None:
+            raise ValueError("either homography or calibration, not both")
+        return self
 
     @field_validator("prefix")
     @classmethod
@@ -184,8 +236,11 @@ def load_site(path: Path) -> Site:
     for loc, key, entry in _named_entries(file.data):
         file.inject(loc, entry, {"id": key})
     for loc, entry in _cameras(file.data):
+        entry.setdefault("prefix", loc[-1])
         if isinstance(entry.get("homography"), dict) and "file" in entry["homography"]:
             entry["homography"] = file.read_points((*loc, "homography"), entry["homography"])
+        for key, value in _mappings(entry, "calibration"):
+            entry["calibration"][key] = file.read_matrix((*loc, "calibration", key), value)
     file.inject((), file.data, {"path": path})
     site = file.validate(Site)
     file.refuse(_reference_faults(site))

@@ -11,11 +11,13 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 import yaml
+from numpy.lib.npyio import NpzFile
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from orchestrator.errors import SiteError
 
+_MATRIX_KEYS = {"file", "array"}
 Location = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -87,6 +89,29 @@ class SiteFile:
         wrong = {name: array.shape for name, array in points.items() if array.ndim != 2 or array.shape[1] != 2}
         self.refuse([Fault(at, f"{name} in {target} has shape {shape}, not [N, 2]") for name, shape in wrong.items()])
         return {name: array.astype(np.float64).tolist() for name, array in points.items()}
+
+    def read_matrix(self, loc: Location, source: dict[str, Any]) -> list[list[float]]:
+        """A matrix out of the ``.npy``, or the named array of the ``.npz``, relative to the site file.
+
+        Raises:
+            SiteError: the file is missing or holds no such array of two dimensions.
+        """
+        self.refuse([Fault((*loc, key), "unknown key, known are file, array") for key in source.keys() - _MATRIX_KEYS])
+        if not isinstance(source.get("file"), str):
+            self.refuse([Fault(loc, "the path of an .npy or .npz file is expected as 'file'")])
+        target = self.path.parent / source["file"]
+        try:
+            loaded = np.load(target, allow_pickle=False)
+            if isinstance(loaded, NpzFile):
+                with loaded:
+                    loaded = loaded[source["array"]]
+            matrix = np.asarray(loaded, np.float64)
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            self.refuse([Fault((*loc, "file"), f"{target} does not hold the array {source.get('array')!r}: {error}")])
+        if matrix.ndim != 2:
+            self.refuse([Fault((*loc, "file"), f"the array in {target} has shape {matrix.shape}, not [3, 3 or 4]")])
+        rows: list[list[float]] = matrix.tolist()
+        return rows
 
     def validate(self, model: type[ModelT]) -> ModelT:
         """The data as a model.

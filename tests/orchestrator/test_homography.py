@@ -111,3 +111,40 @@ def test_a_degenerate_camera_is_named(tmp_path):
 def test_feet_are_in_the_middle_of_the_lower_edge():
     assert foot_points(np.array([[10, 20, 30, 80]], np.float32)).tolist() == [[20, 80]]
     assert foot_points(np.zeros((0, 4), np.float32)).shape == (0, 2)
+
+
+def projection() -> np.ndarray:
+    """The camera of ``look`` as a matrix [3, 4]: world metres, Z up -> px."""
+    tilt = np.deg2rad(25)
+    sin, cos = np.sin(tilt), np.cos(tilt)
+    rotation = np.array([[1, 0, 0], [0, -sin, -cos], [0, cos, -sin]])
+    inner = np.array([[900, 0, 640], [0, 900, 360], [0, 0, 1]])
+    return inner @ np.hstack([rotation, -rotation @ np.array([[0.0], [-4.0], [5.0]])])
+
+
+@pytest.mark.parametrize("sign", [1, -0.001])
+@pytest.mark.parametrize("unit", [1.0, 0.01])
+@pytest.mark.parametrize("form", ["projection", "map_to_image", "image_to_map"])
+def test_a_calibration_gives_the_same_places_as_points(tmp_path, form, unit, sign):
+    world = projection() @ np.diag([unit, unit, unit, 1])
+    ground = world[:, [0, 1, 3]]
+    matrix = {"projection": world, "map_to_image": ground, "image_to_map": np.linalg.inv(ground)}[form] * sign
+    np.savez(tmp_path / "all.npz", c1=matrix)
+    source = "{file: all.npz, array: c1}"
+    (tmp_path / "site.yaml").write_text(
+        "environments: {a: {cameras: {c1: {resolution: [1280, 720], "
+        f"calibration: {{{form}: {source}, metres_per_unit: {unit}}}}}}}}}}}"
+    )
+    found = load_homographies(load_site(tmp_path / "site.yaml").environment("a"))["c1"]
+    np.testing.assert_allclose(found.to_map(look(GROUND)), GROUND, atol=1e-6)
+    np.testing.assert_allclose(found.to_image(GROUND), look(GROUND), atol=1e-6)
+    assert np.isnan(found.to_map([[640, -200]])).all()
+
+
+def test_a_singular_calibration_names_its_camera(tmp_path):
+    matrices = "{image_to_map: [[1, 0, 0], [1, 0, 0], [0, 0, 1]]}", "{map_to_image: [[1, 0, 0], [1, 0, 0], [0, 0, 1]]}"
+    for matrix in matrices:
+        text = f"environments: {{a: {{cameras: {{c1: {{calibration: {matrix}}}}}}}}}"
+        (tmp_path / "site.yaml").write_text(text)
+        with pytest.raises(SiteError, match="camera c1 of environment a: the calibration"):
+            load_homographies(load_site(tmp_path / "site.yaml").environment("a"))

@@ -167,3 +167,38 @@ class TestPointFile:
     def test_beside_inline_points(self, tmp_path):
         text = self.text.replace("c1.npz}", "c1.npz, image_points: []}")
         assert "image_points: not allowed beside 'file'" in refused(tmp_path, text)
+
+
+class TestCalibration:
+    text = "environments: {a: {cameras: {c1: {\n  calibration: CALIBRATION}}}}\n"
+
+    @pytest.mark.parametrize(
+        ("calibration", "words"),
+        [
+            ("{}", "one of image_to_map, map_to_image and projection is expected"),
+            ("{projection: [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}", "projection"),
+            ("{image_to_map: [[1, 0, 0], [0, .inf, 0], [0, 0, 1]]}", "not a finite number"),
+            ("{image_to_map: {file: nowhere.npy}}", "nowhere.npy"),
+            ("{image_to_map: {array: c1}}", "is expected as 'file'"),
+            ("{image_to_map: {file: flat.npy}}", "has shape (9,)"),
+            ("{image_to_map: {file: all.npz, array: c2}}", "c2"),
+        ],
+    )
+    def test_what_is_wrong_is_named_with_its_line(self, tmp_path, calibration, words):
+        np.save(tmp_path / "flat.npy", np.arange(9.0))
+        np.savez(tmp_path / "all.npz", c1=np.eye(3))
+        message = refused(tmp_path, self.text.replace("CALIBRATION", calibration))
+        assert "site.yaml:2: environments.a.cameras.c1.calibration" in message
+        assert words in message
+
+    def test_not_beside_point_pairs(self, tmp_path):
+        points = "[[0, 0], [9, 0], [9, 9], [0, 8]]"
+        pairs = f"{{image_points: {points}, map_points: {points}}}"
+        both = f"{{image_to_map: {{file: all.npz, array: c1}}}}, homography: {pairs}"
+        np.savez(tmp_path / "all.npz", c1=np.eye(3))
+        assert "either homography or calibration" in refused(tmp_path, self.text.replace("CALIBRATION", both))
+
+    def test_a_camera_without_prefix_has_its_id(self, tmp_path):
+        np.save(tmp_path / "c1.npy", np.eye(3))
+        camera = load(tmp_path, self.text.replace("CALIBRATION", "{image_to_map: {file: c1.npy}}"))
+        assert camera.environment("a").cameras["c1"].prefix == "c1"
