@@ -8,12 +8,14 @@ from pathlib import Path
 
 from export.architectures import DETECTORS
 from export.clip_reid import Neck
+from export.config import ConfigError, Overrides, VerifyConfig, load_config
 from export.embedders import ARCHITECTURES, EmbedderOptions
 from export.onnx_models import export_detector_file, export_reid_file
 from export.precision import Precision
 from export.rollout import roll_back, write_repository
 from export.served import Server
 from export.serving import DETECTOR, REID, Target, write_committed_sets
+from export.verify import verify_served
 
 
 def main() -> None:
@@ -43,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     reid.add_argument("--architecture", choices=ARCHITECTURES, help="default: what the checkpoint's names say")
     reid.add_argument("--neck", type=Neck, choices=list(Neck), default=Neck.AFTER, help="CLIP-ReID: side of the neck")
     reid.add_argument("--camera", type=int, help="CLIP-ReID: training camera of the side information; default: mean")
-    reid.add_argument("--precision", type=Precision, choices=list(Precision), default=Precision.FP32)
+    reid.add_argument("--precision", type=Precision, choices=[Precision.FP32, Precision.FP16], default=Precision.FP32)
     reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
     reid.set_defaults(run=_reid)
 
@@ -60,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     rollback.add_argument("--model", choices=(DETECTOR, REID), required=True)
     rollback.add_argument("--triton", metavar="HOST:PORT", help="a running server that goes back too")
     rollback.set_defaults(run=_rollback)
+
+    parity = commands.add_parser("verify", help="a running server's answers against eager PyTorch, on pictures")
+    parity.add_argument("config", type=Path, help="the YAML file that it was exported with; see export/config.py")
+    parity.add_argument("--triton", metavar="HOST:PORT", help="default: what the file says")
+    parity.add_argument("--images", type=Path, help="a folder of pictures with people; default: what the file says")
+    parity.add_argument("--limit", type=int, help="so many pictures at most")
+    parity.set_defaults(run=_verify)
 
     configs = commands.add_parser("configs", help="the configurations committed in model_repository/")
     configs.add_argument("--out", type=Path, default=Path("model_repository"))
@@ -92,6 +101,16 @@ def _rollback(arguments: argparse.Namespace) -> None:
     with _server(arguments) as server:
         version = roll_back(arguments.repository, arguments.model, server)
     print(f"{arguments.model}: back to version {version}")
+
+
+def _verify(arguments: argparse.Namespace) -> None:
+    config = load_config(arguments.config, Overrides(triton=arguments.triton))
+    chosen = config.verify.model_dump() if config.verify else {}
+    chosen |= {name: getattr(arguments, name) for name in ("images", "limit") if getattr(arguments, name) is not None}
+    if config.triton is None or "images" not in chosen:
+        raise ConfigError(f"{arguments.config}: needs triton and verify.images, or --triton and --images")
+    with Server(config.triton) as server:
+        verify_served(config, server, VerifyConfig.model_validate(chosen))
 
 
 def _server(arguments: argparse.Namespace) -> AbstractContextManager[Server | None]:

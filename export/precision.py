@@ -10,3 +10,5 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    INT8 = "int8"
+    """Its graph holds scales, as QuantizeLinear and DequantizeLinear."""

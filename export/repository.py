@@ -27,6 +27,7 @@ from pathlib import Path
 import onnx
 
 from export.onnx_file import ModelSource
+from export.precision import Precision
 from export.serving import (
     CONFIG,
     CROP_HW,
@@ -42,6 +43,7 @@ from export.serving import (
 BACKEND = Path(__file__).parent / "backends" / "onnxruntime_cpu" / "model.py"
 KEPT_VERSIONS = 3
 """The newest versions that stay on the disk."""
+QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
 _WITHDRAWN = re.compile(r"\.(\d+)\.withdrawn")
 
 Content = Mapping[str, Path | bytes]
@@ -230,7 +232,9 @@ def read_detector(path: Path) -> ModelSpec:
     model, shapes = _open(path)
     height, width, _ = _fixed(path, shapes, "images", 3)
     detections = _fixed(path, shapes, "scores", 1)[0]
-    return detector_spec(_model_id(path, model), height=height, width=width, detections=detections)
+    return detector_spec(
+        _model_id(path, model), height=height, width=width, detections=detections, precision=precision_of(model)
+    )
 
 
 def read_reid(path: Path) -> ModelSpec:
@@ -238,7 +242,16 @@ def read_reid(path: Path) -> ModelSpec:
     model, shapes = _open(path)
     if _fixed(path, shapes, "crops", 3) != (*CROP_HW, 3):
         raise ValueError(f"{path}: crops must be {CROP_HW[0]} x {CROP_HW[1]} x 3")
-    return reid_spec(_model_id(path, model), dimensions=_fixed(path, shapes, "embeddings", 1)[0])
+    dimensions = _fixed(path, shapes, "embeddings", 1)[0]
+    return reid_spec(_model_id(path, model), dimensions=dimensions, precision=precision_of(model))
+
+
+def precision_of(model: onnx.ModelProto) -> Precision:
+    """The lowest precision that an ONNX graph computes in."""
+    if any(node.op_type in QUANTIZED for node in model.graph.node):
+        return Precision.INT8
+    halves = any(weights.data_type == onnx.TensorProto.FLOAT16 for weights in model.graph.initializer)
+    return Precision.FP16 if halves else Precision.FP32
 
 
 def _open(path: Path) -> tuple[onnx.ModelProto, Mapping[str, tuple[int, ...]]]:

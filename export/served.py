@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException, shared_memory
 
+from export.precision import Precision
+
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
@@ -45,6 +47,8 @@ class ServedModel:
     """Shapes by name, without the batch."""
     batches: tuple[int, ...]
     """Batch sizes that it was warmed up with."""
+    precision: Precision = Precision.FP32
+    """FP32 where it does not say."""
 
 
 class Server:
@@ -70,14 +74,16 @@ class Server:
         with self._saying(f"model {name}"):
             metadata = self._client.get_model_metadata(name, client_timeout=self._timeout_s)
             config = self._client.get_model_config(name, client_timeout=self._timeout_s).config
+        parameters = {key: value.string_value for key, value in config.parameters.items()}
         return ServedModel(
             name,
             max(metadata.versions, key=int),
-            config.parameters["model_id"].string_value if "model_id" in config.parameters else name,
+            parameters.get("model_id", name),
             metadata.inputs[0].name,
             tuple(metadata.inputs[0].shape[1:]),
             {output.name: tuple(output.shape[1:]) for output in metadata.outputs},
             tuple(sorted({entry.batch_size for entry in config.model_warmup})) or (1,),
+            Precision(parameters.get("precision", Precision.FP32)),
         )
 
     def infer(self, model: ServedModel, rows: UInt8) -> dict[str, Float32]:

@@ -28,6 +28,7 @@ from export.model_config import (
     Warmup,
     WarmupInput,
 )
+from export.precision import Precision
 
 DETECTOR = "person_detector"
 REID = "person_reid"
@@ -122,9 +123,12 @@ class ModelSpec:
     model_id: str
     input: TensorConfig
     outputs: tuple[TensorConfig, ...]
+    precision: Precision = Precision.FP32
 
 
-def detector_spec(model_id: str, *, height: int, width: int, detections: int) -> ModelSpec:
+def detector_spec(
+    model_id: str, *, height: int, width: int, detections: int, precision: Precision = Precision.FP32
+) -> ModelSpec:
     """``person_detector`` of the tensor contract for one input size and a fixed number of rows."""
     return ModelSpec(
         DETECTOR,
@@ -134,16 +138,18 @@ def detector_spec(model_id: str, *, height: int, width: int, detections: int) ->
             TensorConfig("boxes", DataType.FP32, (detections, 4)),
             TensorConfig("scores", DataType.FP32, (detections,)),
         ),
+        precision,
     )
 
 
-def reid_spec(model_id: str, *, dimensions: int) -> ModelSpec:
+def reid_spec(model_id: str, *, dimensions: int, precision: Precision = Precision.FP32) -> ModelSpec:
     """``person_reid`` of the tensor contract."""
     return ModelSpec(
         REID,
         model_id,
         TensorConfig("crops", DataType.UINT8, (*CROP_HW, 3)),
         (TensorConfig("embeddings", DataType.FP32, (dimensions,)),),
+        precision,
     )
 
 
@@ -173,7 +179,11 @@ def model_config(spec: ModelSpec, serving: Serving, target: Target) -> ModelConf
         dynamic_batching=_batching(serving),
         version_policy=VersionPolicy(Latest(1)),
         model_warmup=tuple(_warm_up(spec, batch) for batch in serving.batches),
-        parameters={"model_id": Parameter(spec.model_id), **_parameters(serving, target)},
+        parameters={
+            "model_id": Parameter(spec.model_id),
+            "precision": Parameter(spec.precision.value),
+            **_parameters(serving, target),
+        },
     )
 
 

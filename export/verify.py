@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
 import torch
-from torchvision.models.detection import FasterRCNN
 from torchvision.ops import box_iou
 
+from export.config import ExportConfig, ToleranceConfig, VerifyConfig
 from export.precision import Precision
-from export.reid import CropEmbedder
+from export.reference import Found, Reference, eager_embeddings, eager_people, load_reference
 from export.served import Float32, ServedModel, Server, UInt8
 from export.serving import CROP_HW, DETECTOR, REID
 
-PERSON = 1
 LOWEST_SCORE = 0.05
 """Below it torchvision drops a detection."""
 SURE = 0.5
@@ -41,28 +41,22 @@ class Tolerance:
     cosine: float
 
 
-TOLERANCES = {
-    Precision.FP32: Tolerance(iou=0.99, score=1e-3, share=1.0, cosine=0.9999),
-    Precision.FP16: Tolerance(iou=0.95, score=1e-2, share=0.99, cosine=0.999),
-}
+FIELDS = (("iou", "score", "share"), ("cosine",))
+"""Of a tolerance: those for the detector, those for the embedder."""
+TOLERANCES: Mapping[Precision, Tolerance] = MappingProxyType(
+    {
+        Precision.FP32: Tolerance(iou=0.99, score=1e-3, share=1.0, cosine=0.9999),
+        Precision.FP16: Tolerance(iou=0.95, score=1e-2, share=0.99, cosine=0.999),
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """The eager models; ``detector`` does not resize frames of the served size."""
+class Served:
+    """Both models of a server that is held against the reference."""
 
-    detector: FasterRCNN
-    embedder: CropEmbedder
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """People in one frame, best first."""
-
-    boxes: Float32
-    """[N, 4] xyxy, pixels of the frame."""
-    scores: Float32
-    """[N]"""
+    detector: ServedModel
+    embedder: ServedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +89,63 @@ class Parity:
         ]
         return [sentence for is_missed, sentence in found if is_missed]
 
-    def __str__(self) -> str:
-        return (
-            f"{self.images} images, {self.people} detections: {self.missing} without a twin, "
-            f"lowest IoU {self.lowest_iou:.5f}, largest score difference {self.largest_score_difference:.6f}; "
-            f"{self.crops} crops: lowest cosine {self.lowest_cosine:.6f}"
-        )
+    def table(self, served: Served, tolerance: Tolerance) -> str:
+        """The largest differences beside what is allowed, for people."""
+        rows = [
+            ("", "found", "allowed"),
+            ("detections without a twin", f"{self.missing} of {self.people}", f"{1 - tolerance.share:.0%}"),
+            (f"of those with a score above {SURE}", f"{self.sure_missing}", "0"),
+            ("lowest IoU of twins", f"{self.lowest_iou:.5f}", f"{tolerance.iou}"),
+            ("largest score difference", f"{self.largest_score_difference:.6f}", f"{tolerance.score}"),
+            ("lowest cosine of embeddings", f"{self.lowest_cosine:.6f}", f"{tolerance.cosine}"),
+        ]
+        models = [
+            f"{model.name} version {model.version}: {model.model_id}, {model.precision}"
+            for model in (served.detector, served.embedder)
+        ]
+        lines = [f"{what:<34}{found:>14}{allowed:>10}" for what, found, allowed in rows]
+        return "\n".join([*models, f"{self.images} images, {self.crops} crops", *lines])
 
 
-def verify(server: Server, reference: Reference, images: Sequence[UInt8], tolerance: Tolerance) -> Parity:
+def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig) -> None:
+    """Prints the largest differences; raises ``ParityError`` where one is too large, ``ServerError``, ``OSError``."""
+    served = describe(server)
+    tolerance = tolerance_for(served, chosen.tolerance)
+    wanted = (config.detector.height, config.detector.width)
+    if served.detector.input_shape[:2] != wanted:
+        raise ParityError(f"{DETECTOR} takes {served.detector.input_shape[:2]} pixels, the configuration says {wanted}")
+    images = read_images(chosen.images, chosen.limit)
+    parity = verify(server, served, load_reference(config), images, tolerance)
+    print(parity.table(served, tolerance), flush=True)
+    misses = parity.misses(tolerance)
+    if misses:
+        raise ParityError("; ".join(misses))
+
+
+def describe(server: Server) -> Served:
+    """What ``server`` serves; raises ``ServerError``."""
+    return Served(server.describe(DETECTOR), server.describe(REID))
+
+
+def tolerance_for(served: Served, given: ToleranceConfig) -> Tolerance:
+    """What the precision of each model allows, unless ``given``; raises ``ParityError`` where neither says it."""
+    chosen = {name: value for name, value in given if value is not None}
+    defaults = [TOLERANCES.get(model.precision) for model in (served.detector, served.embedder)]
+    for model, own, names in zip((served.detector, served.embedder), defaults, FIELDS, strict=True):
+        if own is None and not chosen.keys() >= set(names):
+            raise ParityError(f"{model.name} computes in {model.precision}: give verify.tolerance {', '.join(names)}")
+    detector, embedder = (own or TOLERANCES[Precision.FP16] for own in defaults)
+    return replace(detector, **{"cosine": embedder.cosine, **chosen})
+
+
+def verify(
+    server: Server, served: Served, reference: Reference, images: Sequence[UInt8], tolerance: Tolerance
+) -> Parity:
     """Sends images [h, w, 3] RGB, and the crops of the people in them, in batches of every warmed-up size in turn.
 
     Raises ``ServerError``, and ``ParityError`` where the reference is sure of nobody: parity would prove nothing.
     """
-    detector, embedder = server.describe(DETECTOR), server.describe(REID)
+    detector, embedder = served.detector, served.embedder
     height, width, _ = detector.input_shape
     frames = np.stack([letterbox(image, (height, width)) for image in images])
     expected = [eager_people(reference.detector, frame, detector.outputs["scores"][0]) for frame in frames]
@@ -120,8 +157,10 @@ def verify(server: Server, reference: Reference, images: Sequence[UInt8], tolera
         twins.compare(people, found)
         twins.compare(found, people)
     embeddings = _all_rows(server, embedder, crops)["embeddings"]
-    cosines = (embeddings * eager_embeddings(reference.embedder, crops)).sum(axis=1)
-    return twins.parity(len(frames), len(crops), float(cosines.min()))
+    wanted = eager_embeddings(reference.embedder, crops)
+    if embeddings.shape != wanted.shape:
+        raise ParityError(f"{embedder.name}: {embeddings.shape[1]} values an embedding, the weights' {wanted.shape[1]}")
+    return twins.parity(len(frames), len(crops), float((embeddings * wanted).sum(axis=1).min()))
 
 
 def read_images(folder: Path, limit: int | None = None) -> list[UInt8]:
@@ -139,28 +178,6 @@ def letterbox(image: UInt8, size_hw: tuple[int, int]) -> UInt8:
     frame = np.zeros((*size_hw, 3), np.uint8)
     frame[:height, :width] = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
     return frame
-
-
-def eager_people(model: FasterRCNN, frame: UInt8, rows: int) -> Found:
-    """The best ``rows`` people that torchvision's own model finds in a frame [H, W, 3] of the size it was built for."""
-    image = torch.from_numpy(frame).permute(2, 0, 1).float() / 255.0
-    kept = model.roi_heads.detections_per_img
-    model.roi_heads.detections_per_img = kept * model.roi_heads.box_predictor.cls_score.out_features
-    try:
-        with torch.inference_mode():
-            (found,) = model([image])
-    finally:
-        model.roi_heads.detections_per_img = kept
-    people = found["labels"] == PERSON
-    return Found(found["boxes"][people][:rows].numpy(), found["scores"][people][:rows].numpy())
-
-
-def eager_embeddings(model: CropEmbedder, crops: UInt8) -> Float32:
-    """[M, D] of length 1 for crops [M, 256, 128, 3]."""
-    with torch.inference_mode():
-        parts = [model(torch.from_numpy(crops[at : at + 16])) for at in range(0, len(crops), 16)]
-    embeddings: Float32 = torch.cat(parts).numpy()
-    return embeddings
 
 
 class _Twins:

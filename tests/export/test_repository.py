@@ -13,7 +13,8 @@ from google.protobuf import text_format
 from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from export.repository import Placed, RepositoryError, locked, place, remove, versions, withdraw
+from export.precision import Precision
+from export.repository import Placed, RepositoryError, locked, place, precision_of, remove, versions, withdraw
 from export.rollout import write_repository
 from export.serving import CPU_DETECTOR, REID, Serving, Target, reid_spec
 
@@ -107,6 +108,20 @@ def test_a_model_of_unknown_origin_is_refused(models: dict[str, Path], tmp_path:
     unknown = write_model(tmp_path / "u.onnx", REID_TENSORS, {})
     with pytest.raises(ValueError, match="no metadata 'architecture'"):
         write_repository(Target.CPU, tmp_path / "out", detector=models["detector"], reid=unknown)
+
+
+@pytest.mark.parametrize(
+    ("operator", "kind", "precision"),
+    [
+        ("Add", TensorProto.FLOAT, Precision.FP32),
+        ("Add", TensorProto.FLOAT16, Precision.FP16),
+        ("QuantizeLinear", TensorProto.FLOAT, Precision.INT8),
+    ],
+)
+def test_the_precision_is_read_from_the_graph(operator: str, kind: int, precision: Precision) -> None:
+    weights = helper.make_tensor("weights", kind, [1], [0.5])
+    node = helper.make_node(operator, ["x", "weights"], ["y"])
+    assert precision_of(helper.make_model(helper.make_graph([node], "g", [], [], [weights]))) is precision
 
 
 def put(repository: Path, content: bytes) -> Placed:

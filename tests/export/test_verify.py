@@ -2,13 +2,19 @@
 
 import asyncio
 import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import pytest_asyncio
+import yaml
+from safetensors.torch import load_file, save_file
 
 from demo.model_repository import DETECTOR as ARCHITECTURE
 from demo.model_repository import DETECTOR_HW, DETECTOR_WEIGHTS, REID_WEIGHTS, WEIGHTS, prepare_models
@@ -16,13 +22,23 @@ from demo.model_repository import REID as REID_ARCHITECTURE
 from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
-from export.architectures import build_detector, build_embedder
+from export.config import ToleranceConfig, load_config
 from export.precision import Precision
-from export.reid import CropEmbedder
-from export.served import Server, ServerError
+from export.reference import Found, load_reference
+from export.served import ServedModel, Server, ServerError
 from export.serving import DETECTOR, REID, Target
-from export.verify import TOLERANCES, Found, ParityError, Reference, _Twins, read_images, verify
-from export.weights import load_weights
+from export.verify import (
+    TOLERANCES,
+    ParityError,
+    Served,
+    Tolerance,
+    _Twins,
+    describe,
+    read_images,
+    tolerance_for,
+    verify,
+    verify_served,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMITTED = ROOT / "model_repository" / Target.CPU.value
@@ -35,14 +51,18 @@ FP32 = TOLERANCES[Precision.FP32]
 real_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no Penn-Fudan photos in {PHOTOS}")
 
 
-@pytest.fixture(scope="module")
-def reference() -> Reference:
-    height, width = DETECTOR_HW
-    detector = build_detector(ARCHITECTURE, height=height, width=width)
-    load_weights(detector, WEIGHTS / DETECTOR_WEIGHTS)
-    network = build_embedder(REID_ARCHITECTURE)
-    load_weights(network, WEIGHTS / REID_WEIGHTS)
-    return Reference(detector.eval(), CropEmbedder(network))
+CONFIG: dict[str, Any] = {
+    "target": "cpu",
+    "repository": "models",
+    "work": "work",
+    "detector": {
+        "architecture": ARCHITECTURE,
+        "weights": str(WEIGHTS / DETECTOR_WEIGHTS),
+        "height": DETECTOR_HW[0],
+        "width": DETECTOR_HW[1],
+    },
+    "reid": {"architecture": REID_ARCHITECTURE, "weights": str(WEIGHTS / REID_WEIGHTS)},
+}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -62,22 +82,55 @@ async def address(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str
         yield triton.address
 
 
+def run(config: Path, address: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["verify", str(config), "--triton", address, "--images", str(PHOTOS), "--limit", str(PHOTOS_TAKEN)]
+    command = [sys.executable, "-m", "export", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT, check=False)
+
+
 @pytest.mark.servers
 @pytest.mark.timeout(400)
 @real_photos
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_committed_set_answers_as_eager_does_on_photos(address: str, reference: Reference) -> None:
-    images = read_images(PHOTOS, PHOTOS_TAKEN)
+async def test_the_committed_set_answers_as_eager_does_on_photos(address: str, tmp_path: Path) -> None:
+    path = tmp_path / "export.yaml"
+    path.write_text(yaml.safe_dump(CONFIG))
 
     def check() -> None:
+        config = load_config(path)
         with Server(address, share_memory=True) as server:
-            assert server.describe(DETECTOR).model_id == "fasterrcnn_lite0_fpn-demo"
-            parity = verify(server, reference, images, FP32)
+            served = describe(server)
+            assert served.detector.model_id == "fasterrcnn_lite0_fpn-demo"
+            parity = verify(server, served, load_reference(config), read_images(PHOTOS, PHOTOS_TAKEN), FP32)
         assert parity.misses(FP32) == [], parity
         assert parity.people >= 2 * 2 * PHOTOS_TAKEN, parity
         assert parity.crops >= PHOTOS_TAKEN, parity
 
     await asyncio.to_thread(check)
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(400)
+@real_photos
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_command_shows_the_differences_and_fails_on_a_miss(address: str, tmp_path: Path) -> None:
+    right, wrong = tmp_path / "right.yaml", tmp_path / "wrong.yaml"
+    right.write_text(yaml.safe_dump(CONFIG))
+    passed = await asyncio.to_thread(run, right, address)
+    assert passed.returncode == 0, passed.stderr
+    assert "person_reid version 1: lite0_bands-demo, fp32" in passed.stdout
+    assert "detections without a twin" in passed.stdout
+
+    others = tmp_path / "others.safetensors"
+    tensors = load_file(WEIGHTS / REID_WEIGHTS)
+    changed = {name: tensor + 0.01 * tensor.std() for name, tensor in tensors.items() if tensor.ndim > 1}
+    save_file({**tensors, **changed}, others)
+    reid = {**CONFIG["reid"], "weights": str(others)}
+    wrong.write_text(yaml.safe_dump({**CONFIG, "reid": reid}))
+    missed = await asyncio.to_thread(run, wrong, address)
+    assert missed.returncode == 1
+    assert "lowest cosine of embeddings" in missed.stdout
+    assert re.fullmatch(r"export: cosine -?0\.\d+ is below 0\.9999\n", missed.stderr)
 
 
 def found(*rows: tuple[float, float]) -> Found:
@@ -110,6 +163,49 @@ def test_other_embeddings_are_a_miss() -> None:
     twins = _Twins(FP32)
     twins.compare(found((0, 0.9)), found((0, 0.9)))
     assert twins.parity(1, 1, 0.9998).misses(FP32) == ["cosine 0.999800 is below 0.9999"]
+
+
+def served(detector: Precision, embedder: Precision) -> Served:
+    return Served(
+        ServedModel(DETECTOR, "1", "d", "images", (32, 32, 3), {}, (1,), detector),
+        ServedModel(REID, "1", "r", "crops", (256, 128, 3), {}, (1,), embedder),
+    )
+
+
+def test_each_model_is_held_to_its_own_precision() -> None:
+    fp16 = TOLERANCES[Precision.FP16]
+    mixed = tolerance_for(served(Precision.FP16, Precision.FP32), ToleranceConfig())
+    assert (mixed.iou, mixed.cosine) == (fp16.iou, FP32.cosine)
+    assert tolerance_for(served(Precision.FP32, Precision.FP32), ToleranceConfig(cosine=0.5)).cosine == 0.5
+    with pytest.raises(
+        ParityError, match=r"person_detector computes in int8: give verify\.tolerance iou, score, share"
+    ):
+        tolerance_for(served(Precision.INT8, Precision.FP32), ToleranceConfig(iou=0.5))
+    given = ToleranceConfig(iou=0.5, score=0.1, share=0.9)
+    assert tolerance_for(served(Precision.INT8, Precision.FP32), given) == Tolerance(0.5, 0.1, 0.9, FP32.cosine)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"detector": {**CONFIG["detector"], "height": 416}}, r"takes \(384, 672\) pixels, the configuration says"),
+        ({"verify": {"images": "nowhere"}}, r"nowhere: no \.jpg"),
+    ],
+)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_what_cannot_be_compared_is_named(
+    address: str, tmp_path: Path, wrong: dict[str, object], message: str
+) -> None:
+    path = tmp_path / "export.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, "verify": {"images": str(PHOTOS)}, **wrong}))
+    config = load_config(path)
+    assert config.verify is not None
+
+    def check() -> None:
+        with Server(address) as server, pytest.raises(ParityError, match=message):
+            verify_served(config, server, config.verify)
+
+    await asyncio.to_thread(check)
 
 
 def test_a_folder_without_pictures_is_named(tmp_path: Path) -> None:
