@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from orchestrator.history.rows import CameraOutcome, Looks, Sighting, join_looks, join_sightings
+from orchestrator.values import Bool
+
+SEARCHED_WINDOWS = 10
+"""An insert into the index costs a core up to 3 ms, so a look every few seconds has to be enough of somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,15 @@ class Block:
 class RowBuffer:
     """Collects rows; of the embeddings in each window of ticks it keeps the best of each track.
 
-    Windows are counted from frame 0 and also end where ``close_window`` says, so what is kept does not depend on when
-    rows were taken.
+    Windows are counted from frame 0 and also end where ``end_batch`` says, so what is kept does not depend on when rows
+    were taken. Of each track's, the first of a batch and then one in ``SEARCHED_WINDOWS`` can be searched.
     """
 
     def __init__(self, embedding_window: int) -> None:
         self._window_ticks = embedding_window
         self._window = 0
+        self._searched: dict[tuple[str, int], int] = {}
+        """The window in which a track was last made searchable."""
         self._candidates: list[Looks] = []
         self._sightings: list[Sighting] = []
         self._looks: list[Looks] = []
@@ -49,7 +55,7 @@ class RowBuffer:
     def add(self, tick: int, media_time_s: float, outcome: CameraOutcome) -> None:
         """Takes in one camera at one tick; ticks never go back."""
         if tick // self._window_ticks != self._window:
-            self.close_window()
+            self._close_window()
             self._window = tick // self._window_ticks
         sighting = Sighting.of(tick, media_time_s, outcome)
         if not len(sighting):
@@ -58,14 +64,32 @@ class RowBuffer:
         self._rows += len(sighting)
         if outcome.embeddings.shape[1]:
             frames, tracks = np.full(len(sighting), tick, np.int64), outcome.tracks
+            nothing = np.zeros(len(sighting), np.bool_)
             self._candidates.append(
-                Looks(outcome.camera_id, frames, tracks.track_ids, tracks.scores, outcome.embeddings)
+                Looks(outcome.camera_id, frames, tracks.track_ids, tracks.scores, outcome.embeddings, nothing)
             )
 
-    def close_window(self) -> None:
+    def end_batch(self) -> None:
+        """Decides about the window under way; what comes next does not depend on what came before."""
+        self._close_window()
+        self._searched.clear()
+
+    def _close_window(self) -> None:
         """Decides which embeddings of the window are kept."""
-        self._looks += [looks.best() for looks in join_looks(self._candidates)]
+        for candidates in join_looks(self._candidates):
+            best = candidates.best()
+            self._looks.append(replace(best, searchable=self._choose(best)))
         self._candidates.clear()
+
+    def _choose(self, looks: Looks) -> Bool:
+        """[N] which looks can be searched."""
+        chosen = np.zeros(len(looks.track_ids), np.bool_)
+        for row, track_id in enumerate(looks.track_ids.tolist()):
+            key = looks.camera_id, track_id
+            chosen[row] = self._window - self._searched.get(key, self._window - SEARCHED_WINDOWS) >= SEARCHED_WINDOWS
+            if chosen[row]:
+                self._searched[key] = self._window
+        return chosen
 
     def take(self) -> Block:
         """All rows that wait, which then wait no longer."""

@@ -20,7 +20,7 @@ DETECTION_COLUMNS = (
 )
 EMBEDDING_COLUMNS = (
     *("task_id", "camera_id", "track_id", "global_frame_index", "time", "confidence"),
-    *("model_name", "model_version", "embedding"),
+    *("model_name", "model_version", "embedding", "searchable"),
 )
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
@@ -111,6 +111,8 @@ class Looks:
     scores: Float32
     embeddings: Float32
     """[N, D]."""
+    searchable: Bool
+    """[N] which of them the index for searches gets."""
 
     def best(self) -> Looks:
         """The most confident row of each track; the earliest of equals. Rows without an embedding are left out."""
@@ -125,6 +127,7 @@ class Looks:
             self.track_ids[chosen],
             self.scores[chosen],
             self.embeddings[chosen],
+            self.searchable[chosen],
         )
 
 
@@ -153,6 +156,7 @@ def join_looks(pieces: Sequence[Looks]) -> list[Looks]:
             np.concatenate([piece.track_ids for piece in group]),
             np.concatenate([piece.scores for piece in group]),
             np.concatenate([piece.embeddings for piece in group]),
+            np.concatenate([piece.searchable for piece in group]),
         )
         for camera_id, group in _by_camera(pieces)
     ]
@@ -185,6 +189,7 @@ def embeddings_copy(task_id: str, clock: Clock, model: ModelId, blocks: Sequence
                 name,
                 version,
                 vectors(block.embeddings),
+                block.searchable,
             ],
         )
         for block in blocks

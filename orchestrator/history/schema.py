@@ -1,35 +1,84 @@
-"""The tables: made once, by whichever process comes first."""
+"""The tables, brought to this program's revision by whichever process comes first."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 
-from procrastinate.schema import SchemaManager
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
-from orchestrator.history.pool import Connection, Pool, transaction
+from orchestrator.errors import HistoryError
+from orchestrator.history.pool import Pool, database_errors, transaction
 
-_LOCK = 0x53504F54_0001
-"""Advisory lock: processes that start together make the schema one after the other."""
+HEAD = "0003"
+"""The latest revision in ``migrations/versions``."""
+_STATEMENT_TIMEOUT = "1h"
+"""A revision may rewrite a large table, and other processes wait for it."""
+_ALEMBIC = threading.Lock()
+"""Alembic keeps the migration under way in a global."""
 
 
 async def ensure_schema(pool: Pool) -> None:
-    """Makes every table that is not there yet, the job queue's included; harmless when repeated.
+    """Makes or upgrades every table, the job queue's included; harmless when repeated or done by several at once.
 
     Raises:
-        HistoryError: the server refused, for instance because pgvector is not installed.
+        HistoryError: the server refused, for instance because pgvector is not installed, or the schema is newer than
+            this program.
     """
-    async with transaction(pool, "make the schema") as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        await connection.execute("SET LOCAL client_min_messages = warning")
-        await connection.execute(_read_schema())
-        if not await _has_queue(connection):
-            await connection.execute(SchemaManager.get_schema())
+    if await _revision(pool) != HEAD:
+        await asyncio.to_thread(_upgrade, pool)
 
 
-def _read_schema() -> bytes:
-    return (resources.files("orchestrator.history") / "schema.sql").read_bytes()
+async def _revision(pool: Pool) -> str | None:
+    async with transaction(pool, "read the schema's revision") as connection:
+        table = await (await connection.execute("SELECT to_regclass('alembic_version')")).fetchone()
+        if table is None or table[0] is None:
+            return None
+        row = await (await connection.execute("SELECT version_num FROM alembic_version")).fetchone()
+    return None if row is None else str(row[0])
 
 
-async def _has_queue(connection: Connection) -> bool:
-    row = await (await connection.execute("SELECT to_regclass('procrastinate_jobs')")).fetchone()
-    return bool(row and row[0])
+def _upgrade(pool: Pool) -> None:
+    config = Config()
+    migrations = str(resources.files("orchestrator.history") / "migrations")
+    config.set_main_option("script_location", migrations.replace("%", "%%"))
+    with _ALEMBIC, _migration_errors(), _connect(pool) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def _connect(pool: Pool) -> Iterator[Connection]:
+    conninfo, options = pool.conninfo, pool.kwargs
+    assert isinstance(conninfo, str)
+    assert isinstance(options, dict)
+
+    def connect() -> psycopg.Connection:
+        return psycopg.connect(conninfo, **options)
+
+    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
+    try:
+        with engine.begin() as connection:
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{_STATEMENT_TIMEOUT}'")
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _migration_errors() -> Iterator[None]:
+    with database_errors("make the schema"):
+        try:
+            yield
+        except DBAPIError as error:
+            raise error.orig or error from error
+        except CommandError as error:
+            raise HistoryError(f"cannot make the schema: the database has one of another program: {error}") from error

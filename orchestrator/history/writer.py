@@ -29,6 +29,7 @@ from orchestrator.history.rows import (
     detections_copy,
     embeddings_copy,
 )
+from orchestrator.history.search import ensure_index
 from orchestrator.history.tracklets import Spans, Tracklet, store_tracklets
 from orchestrator.inference.protocols import ModelId
 from orchestrator.tasks import Task
@@ -87,6 +88,7 @@ class HistoryWriter:
         self._spans = Spans()
         self._clock: Clock | None = None
         self._days: frozenset[date] = frozenset()
+        self._is_indexed = False
         self._storing = asyncio.Lock()
         self._block_full = asyncio.Event()
         self._background: asyncio.Task[None] | None = None
@@ -207,10 +209,13 @@ class HistoryWriter:
         """Stores what waits; with it, at a batch's end, the checkpoint. What fails is lost, so nothing may follow."""
         try:
             if end is not None:
-                self._buffer.close_window()
+                self._buffer.end_batch()
             block = self._buffer.take()
             if (span := block.frames()) is not None:
                 await self._make_partitions(*span)
+            if block.looks and not self._is_indexed:
+                await ensure_index(self._pool, block.looks[0].embeddings.shape[1])
+                self._is_indexed = True
             if span is not None or end is not None:
                 await self._commit(block, end)
         except Exception as error:

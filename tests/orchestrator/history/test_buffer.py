@@ -50,7 +50,7 @@ def test_each_tracks_most_confident_embedding_of_a_window_is_kept() -> None:
     buffer.add(3, 0.3, outcome("c01", [1], [0.1], [13]))
 
     assert kept(buffer.take()) == [("c01", 1, 1, 11.0), ("c01", 2, 0, 20.0), ("c02", 1, 2, 30.0)]
-    buffer.close_window()
+    buffer.end_batch()
     assert kept(buffer.take()) == [("c01", 1, 3, 13.0)]
 
 
@@ -58,7 +58,7 @@ def test_a_track_that_was_not_embedded_is_left_out() -> None:
     buffer = RowBuffer(embedding_window=2)
     buffer.add(0, 0.0, outcome("c01", [1, 2], [0.9, 0.9], [0, 5]))
     buffer.add(1, 0.0, outcome("c01", [1], [0.3], [6]))
-    buffer.close_window()
+    buffer.end_batch()
 
     assert kept(buffer.take()) == [("c01", 1, 1, 6.0), ("c01", 2, 0, 5.0)]
 
@@ -76,7 +76,7 @@ def test_what_is_kept_does_not_depend_on_when_rows_are_taken(every: int) -> None
             buffer.add(tick, tick / 12, seen)
             if tick % take_every == 0 or tick == len(ticks) - 1:
                 if tick == len(ticks) - 1:
-                    buffer.close_window()
+                    buffer.end_batch()
                 block = buffer.take()
                 found += kept(block)
                 rows += sum(len(sighting) for sighting in block.sightings)
@@ -89,7 +89,7 @@ def test_what_is_kept_does_not_depend_on_when_rows_are_taken(every: int) -> None
 def test_an_empty_camera_adds_nothing() -> None:
     buffer = RowBuffer(embedding_window=2)
     buffer.add(0, 0.0, outcome("c01", [], [], []))
-    buffer.close_window()
+    buffer.end_batch()
     block = buffer.take()
 
     assert (buffer.rows, block.frames(), list(block.sightings)) == (0, None, [])
@@ -99,7 +99,7 @@ def test_without_embeddings_only_sightings_are_kept() -> None:
     seen = outcome("c01", [1], [0.9], [0])
     buffer = RowBuffer(embedding_window=2)
     buffer.add(4, 0.0, Outcome("c01", seen.tracks, seen.identities, np.zeros((1, 0), np.float32)))
-    buffer.close_window()
+    buffer.end_batch()
     block = buffer.take()
 
     assert (block.frames(), list(block.looks)) == ((4, 4), [])

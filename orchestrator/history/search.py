@@ -1,0 +1,243 @@
+"""Who looks like this: the stored looks nearest to an embedding, by pgvector's HNSW index, and whose they are.
+
+The index hands out neighbours in order until enough have passed the filter (``hnsw.iterative_scan``), so a filter that
+keeps little does not keep the answer empty. One index for each length of embedding; models of the same length share it
+and are told apart by a filter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+
+import numpy as np
+from psycopg import sql
+
+from orchestrator.history.pool import Connection, Pool, transaction
+from orchestrator.inference.protocols import ModelId
+from orchestrator.values import Float32
+
+EF_SEARCH = 200
+"""Candidates that the index keeps in hand; more find more of the true neighbours, for more time."""
+MAX_SCAN_TUPLES = 200_000
+"""Where an index scan gives up although its filter has let too few pass."""
+FIRST_LOOKS = 256
+"""Neighbours asked for at first; one person may account for all of them, then four times as many are asked for."""
+MAX_LOOKS = 4096
+
+_LOCK = 0x53504F54_0005
+
+_FILTERS: LiteralString = """
+  AND (%(environments)s::text[] IS NULL
+    OR e.task_id = ANY (ARRAY(SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[]))))
+  AND (%(task_id)s::uuid IS NULL OR e.task_id = %(task_id)s::uuid)
+  AND (%(cameras)s::text[] IS NULL OR e.camera_id = ANY(%(cameras)s::text[]))
+  AND (%(start)s::timestamptz IS NULL OR e.time >= %(start)s::timestamptz)
+  AND (%(end)s::timestamptz IS NULL OR e.time < %(end)s::timestamptz)"""
+
+_NEAREST = sql.SQL("""
+SELECT e.task_id, e.camera_id, e.track_id, e.time, -((e.embedding::halfvec({dimension})) <#> {query}) AS similarity
+FROM embeddings e
+WHERE e.searchable AND vector_dims(e.embedding) = {dimension}
+  AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s {filters}
+ORDER BY (e.embedding::halfvec({dimension})) <#> {query} LIMIT {limit}""")
+
+_PEOPLE = sql.SQL("""
+WITH nearest AS MATERIALIZED ({nearest})
+SELECT n.task_id::text, t.global_id, CASE WHEN t.global_id IS NULL THEN n.camera_id END AS camera_id,
+       CASE WHEN t.global_id IS NULL THEN n.track_id END AS track_id, max(n.similarity), sum(count(*)) OVER ()
+FROM nearest n JOIN tracklets t USING (task_id, camera_id, track_id)
+GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC""")
+
+_SIGHTINGS = sql.SQL("""
+SELECT p.person, t.task_id::text, k.environment_id, t.global_id, t.camera_id, t.track_id,
+       t.first_time, t.last_time, t.first_frame, t.last_frame, best.similarity,
+       d.time, d.global_frame_index, d.media_time_s, ARRAY[d.x1, d.y1, d.x2, d.y2]
+FROM unnest(%(task_ids)s::uuid[], %(global_ids)s::text[], %(camera_ids)s::text[], %(track_ids)s::int[])
+     WITH ORDINALITY AS p (task_id, global_id, camera_id, track_id, person)
+JOIN tracklets t ON t.task_id = p.task_id
+ AND CASE WHEN p.global_id IS NULL THEN (t.camera_id, t.track_id) = (p.camera_id, p.track_id)
+          ELSE t.global_id = p.global_id END
+JOIN tasks k ON k.id = t.task_id
+CROSS JOIN LATERAL (
+    SELECT e.time, -(e.embedding <#> {query}) AS similarity FROM embeddings e
+    WHERE (e.task_id, e.camera_id, e.track_id) = (t.task_id, t.camera_id, t.track_id)
+      AND vector_dims(e.embedding) = {dimension}
+      AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s {filters}
+    ORDER BY similarity DESC LIMIT 1
+) best
+JOIN detections d ON (d.task_id, d.camera_id, d.track_id, d.time) = (t.task_id, t.camera_id, t.track_id, best.time)
+ORDER BY p.person, best.similarity DESC, t.first_time, t.camera_id, t.track_id""")
+
+_LOOK: LiteralString = """
+SELECT e.model_name, e.model_version, avg(e.embedding)::text
+FROM tracklets t JOIN embeddings e USING (task_id, camera_id, track_id)
+WHERE t.global_id = %(global_id)s
+  AND (%(task_id)s::uuid IS NULL OR t.task_id = %(task_id)s::uuid)
+  AND (%(environments)s::text[] IS NULL
+    OR t.task_id IN (SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))
+GROUP BY 1, 2, vector_dims(e.embedding) ORDER BY max(e.time) DESC, count(*) DESC LIMIT 1"""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which sightings to search: all conditions that are given hold."""
+
+    environments: Collection[str] | None = None
+    task_id: str | None = None
+    cameras: Collection[str] | None = None
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of a statement."""
+        return {
+            "environments": None if self.environments is None else sorted(self.environments),
+            "task_id": self.task_id,
+            "cameras": None if self.cameras is None else sorted(self.cameras),
+            "start": self.start,
+            "end": self.end,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One track of somebody who looks like that."""
+
+    person: int
+    """From 1, the most similar first; the tracks of one person share it."""
+    task_id: str
+    environment_id: str
+    global_id: str | None
+    camera_id: str
+    track_id: int
+    first_time: datetime
+    last_time: datetime
+    first_frame: int
+    last_frame: int
+    """Inclusive."""
+    similarity: float
+    """Cosine of the track's most similar look."""
+    time: datetime
+    """Of that look."""
+    global_frame_index: int
+    media_time_s: float
+    bbox: Sequence[float]
+    """xyxy, px of the source frame."""
+
+
+async def ensure_index(pool: Pool, dimension: int) -> None:
+    """Makes the index for embeddings of this length, where the first of them is about to be stored.
+
+    Raises:
+        HistoryError: the server refused.
+    """
+    async with transaction(pool, "make the index for searches") as connection:
+        name = f"embeddings_looks_{dimension}"
+        if await (await connection.execute("SELECT to_regclass(%s)", (name,))).fetchone() != (None,):
+            return
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        await connection.execute("SELECT spoton_index_looks(%s)", (dimension,))
+
+
+async def look_of(
+    pool: Pool, global_id: str, task_id: str | None, environments: Collection[str] | None
+) -> tuple[ModelId, Float32] | None:
+    """The mean look [D] of a person, by the model that saw them last; None where nobody has this id.
+
+    Raises:
+        HistoryError: the database does not answer.
+    """
+    theirs = None if environments is None else sorted(environments)
+    values = {"global_id": global_id, "task_id": task_id, "environments": theirs}
+    async with transaction(pool, "read how a person looks") as connection:
+        row = await (await connection.execute(_LOOK, values)).fetchone()
+    if row is None:
+        return None
+    name, version, text = row
+    return ModelId(name, version), np.array(text.strip("[]").split(","), np.float32)
+
+
+async def similar(
+    pool: Pool, model: ModelId, look: Float32, where: Where, people: int, min_similarity: float
+) -> list[Found]:
+    """The tracks of the most similar people, best person first, then best track.
+
+    Args:
+        pool: the database.
+        model: whose embedding it is; others do not compare.
+        look: [D] of any length but 0.
+        where: which sightings count.
+        people: how many people at most.
+        min_similarity: cosine below which somebody is left out.
+
+    Raises:
+        HistoryError: the database does not answer, or not in time.
+    """
+    unit = look / np.linalg.norm(look)
+    values = {**where.values(), "model_name": model.name, "model_version": model.version}
+    async with transaction(pool, "search for a person") as connection:
+        await _prepare(connection)
+        nearest = await _people(connection, unit, values, people, min_similarity)
+        return await _sightings(connection, unit, values, nearest)
+
+
+def nearest_looks(look: Float32, limit: int) -> sql.Composed:
+    """The statement that finds the stored looks nearest to ``look`` [D], of length 1."""
+    dimension = sql.Literal(len(look))
+    return _NEAREST.format(
+        dimension=dimension,
+        query=sql.SQL("{}::halfvec({})").format(sql.Literal(_text(look)), dimension),
+        filters=sql.SQL(_FILTERS),
+        limit=sql.Literal(limit),
+    )
+
+
+async def _prepare(connection: Connection) -> None:
+    settings = {
+        "hnsw.iterative_scan": "strict_order",
+        "hnsw.ef_search": EF_SEARCH,
+        "hnsw.max_scan_tuples": MAX_SCAN_TUPLES,
+    }
+    await connection.execute("SELECT NULL::vector")  # loads pgvector, whose settings are unknown before
+    for name, value in settings.items():
+        await connection.execute("SELECT set_config(%s, %s, true)", (name, str(value)))
+
+
+async def _people(
+    connection: Connection, unit: Float32, values: dict[str, Any], people: int, min_similarity: float
+) -> list[tuple[Any, ...]]:
+    """Task, global id, camera, track of the most similar people; the last two are for those without a global id."""
+    limit = FIRST_LOOKS
+    while True:
+        statement = _PEOPLE.format(nearest=nearest_looks(unit, limit))
+        rows = await (await connection.execute(statement, values)).fetchall()
+        found = [row[:4] for row in rows if row[4] >= min_similarity]
+        enough = len(found) >= people or len(found) < len(rows)
+        looks = rows[0][5] if rows else 0
+        if enough or looks < limit or limit >= MAX_LOOKS:
+            return found[:people]
+        limit *= 4
+
+
+async def _sightings(
+    connection: Connection, unit: Float32, values: dict[str, Any], nearest: Sequence[tuple[Any, ...]]
+) -> list[Found]:
+    if not nearest:
+        return []
+    dimension = sql.Literal(len(unit))
+    statement = _SIGHTINGS.format(
+        query=sql.SQL("{}::vector({})").format(sql.Literal(_text(unit)), dimension),
+        dimension=dimension,
+        filters=sql.SQL(_FILTERS),
+    )
+    names = ("task_ids", "global_ids", "camera_ids", "track_ids")
+    columns = dict(zip(names, map(list, zip(*nearest, strict=True)), strict=True))
+    rows = await (await connection.execute(statement, {**values, **columns})).fetchall()
+    return [Found(*row) for row in rows]
+
+
+def _text(look: Float32) -> str:
+    return f"[{','.join(map(repr, look.tolist()))}]"
