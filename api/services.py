@@ -15,6 +15,7 @@ from api.database import Database
 from api.fanout import Fanout
 from api.health import Health
 from api.listings import Listings
+from api.looks import LookModel
 from api.metrics import ApiMetrics
 from api.model_probe import ModelProbe
 from api.probes import probes_of
@@ -42,6 +43,7 @@ class Services:
     cameras: CameraCatalogue
     health: Health
     metrics: ApiMetrics
+    looks: LookModel
     authentication: Authentication
 
 
@@ -62,6 +64,7 @@ async def open_services(
         events = await stack.enter_async_context(EventLog.open(settings))
         source = await stack.enter_async_context(open_video_source(settings))
         models = await stack.enter_async_context(ModelProbe.open(settings))
+        looks = await stack.enter_async_context(LookModel.open(settings))
         log = TaskLog(events, database.store)
         fanout = Fanout(log, log.final_status)
         stack.push_async_callback(fanout.close)
@@ -80,5 +83,6 @@ async def open_services(
             cameras=CameraCatalogue(listings, cache, homographies),
             health=Health(probes, homographies_computed=homographies.keys() == site.environments.keys()),
             metrics=metrics,
+            looks=looks,
             authentication=Authentication(settings, database.tokens),
         )

@@ -20,6 +20,7 @@ from orchestrator.history.pool import Pool, database_errors, transaction
 
 HEAD = "0003"
 """The latest revision in ``migrations/versions``."""
+TARGET = "head"
 _STATEMENT_TIMEOUT = "1h"
 """A revision may rewrite a large table, and other processes wait for it."""
 _ALEMBIC = threading.Lock()
@@ -52,7 +53,7 @@ def _upgrade(pool: Pool) -> None:
     config.set_main_option("script_location", migrations.replace("%", "%%"))
     with _ALEMBIC, _migration_errors(), _connect(pool) as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, TARGET)
 
 
 @contextmanager

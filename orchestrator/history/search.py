@@ -29,19 +29,22 @@ MAX_LOOKS = 4096
 
 _LOCK = 0x53504F54_0005
 
-_FILTERS: LiteralString = """
-  AND (%(environments)s::text[] IS NULL
-    OR e.task_id = ANY (ARRAY(SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[]))))
-  AND (%(task_id)s::uuid IS NULL OR e.task_id = %(task_id)s::uuid)
-  AND (%(cameras)s::text[] IS NULL OR e.camera_id = ANY(%(cameras)s::text[]))
-  AND (%(start)s::timestamptz IS NULL OR e.time >= %(start)s::timestamptz)
-  AND (%(end)s::timestamptz IS NULL OR e.time < %(end)s::timestamptz)"""
+_CONDITIONS: dict[str, LiteralString] = {
+    "environments": """e.task_id = ANY (ARRAY(
+        SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))""",
+    "task_id": "e.task_id = %(task_id)s::uuid",
+    "cameras": "e.camera_id = ANY(%(cameras)s::text[])",
+}
+_SPAN: LiteralString = """EXISTS (
+    SELECT FROM tracklets s WHERE (s.task_id, s.camera_id, s.track_id) = (e.task_id, e.camera_id, e.track_id)
+      AND s.last_time >= COALESCE(%(start)s::timestamptz, '-infinity')
+      AND s.first_time < COALESCE(%(end)s::timestamptz, 'infinity'))"""
 
 _NEAREST = sql.SQL("""
 SELECT e.task_id, e.camera_id, e.track_id, e.time, -((e.embedding::halfvec({dimension})) <#> {query}) AS similarity
 FROM embeddings e
 WHERE e.searchable AND vector_dims(e.embedding) = {dimension}
-  AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s {filters}
+  AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s AND {where}
 ORDER BY (e.embedding::halfvec({dimension})) <#> {query} LIMIT {limit}""")
 
 _PEOPLE = sql.SQL("""
@@ -65,7 +68,7 @@ CROSS JOIN LATERAL (
     SELECT e.time, -(e.embedding <#> {query}) AS similarity FROM embeddings e
     WHERE (e.task_id, e.camera_id, e.track_id) = (t.task_id, t.camera_id, t.track_id)
       AND vector_dims(e.embedding) = {dimension}
-      AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s {filters}
+      AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s AND {where}
     ORDER BY similarity DESC LIMIT 1
 ) best
 JOIN detections d ON (d.task_id, d.camera_id, d.track_id, d.time) = (t.task_id, t.camera_id, t.track_id, best.time)
@@ -75,7 +78,6 @@ _LOOK: LiteralString = """
 SELECT e.model_name, e.model_version, avg(e.embedding)::text
 FROM tracklets t JOIN embeddings e USING (task_id, camera_id, track_id)
 WHERE t.global_id = %(global_id)s
-  AND (%(task_id)s::uuid IS NULL OR t.task_id = %(task_id)s::uuid)
   AND (%(environments)s::text[] IS NULL
     OR t.task_id IN (SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))
 GROUP BY 1, 2, vector_dims(e.embedding) ORDER BY max(e.time) DESC, count(*) DESC LIMIT 1"""
@@ -83,13 +85,22 @@ GROUP BY 1, 2, vector_dims(e.embedding) ORDER BY max(e.time) DESC, count(*) DESC
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which sightings to search: all conditions that are given hold."""
+    """Which tracks to search: all conditions that are given hold."""
 
     environments: Collection[str] | None = None
     task_id: str | None = None
     cameras: Collection[str] | None = None
     start: datetime | None = None
+    """In view at this time or later."""
     end: datetime | None = None
+    """In view before this time."""
+
+    def condition(self) -> sql.Composed:
+        """What holds for an embedding ``e``; only what is asked, which is what the planner can judge."""
+        chosen = [sql.SQL(text) for name, text in _CONDITIONS.items() if getattr(self, name) is not None]
+        if self.start is not None or self.end is not None:
+            chosen.append(sql.SQL(_SPAN))
+        return sql.SQL(" AND ").join([sql.SQL("true"), *chosen])
 
     def values(self) -> dict[str, Any]:
         """The parameters of a statement."""
@@ -142,16 +153,14 @@ async def ensure_index(pool: Pool, dimension: int) -> None:
         await connection.execute("SELECT spoton_index_looks(%s)", (dimension,))
 
 
-async def look_of(
-    pool: Pool, global_id: str, task_id: str | None, environments: Collection[str] | None
-) -> tuple[ModelId, Float32] | None:
+async def look_of(pool: Pool, global_id: str, environments: Collection[str] | None) -> tuple[ModelId, Float32] | None:
     """The mean look [D] of a person, by the model that saw them last; None where nobody has this id.
 
     Raises:
         HistoryError: the database does not answer.
     """
     theirs = None if environments is None else sorted(environments)
-    values = {"global_id": global_id, "task_id": task_id, "environments": theirs}
+    values = {"global_id": global_id, "environments": theirs}
     async with transaction(pool, "read how a person looks") as connection:
         row = await (await connection.execute(_LOOK, values)).fetchone()
     if row is None:
@@ -180,17 +189,17 @@ async def similar(
     values = {**where.values(), "model_name": model.name, "model_version": model.version}
     async with transaction(pool, "search for a person") as connection:
         await _prepare(connection)
-        nearest = await _people(connection, unit, values, people, min_similarity)
-        return await _sightings(connection, unit, values, nearest)
+        nearest = await _people(connection, unit, where, values, people, min_similarity)
+        return await _sightings(connection, unit, where, values, nearest)
 
 
-def nearest_looks(look: Float32, limit: int) -> sql.Composed:
-    """The statement that finds the stored looks nearest to ``look`` [D], of length 1."""
+def nearest_looks(look: Float32, where: Where, limit: int) -> sql.Composed:
+    """The statement that finds the stored looks nearest to ``look`` [D], of length 1; takes ``where.values()`` too."""
     dimension = sql.Literal(len(look))
     return _NEAREST.format(
         dimension=dimension,
         query=sql.SQL("{}::halfvec({})").format(sql.Literal(_text(look)), dimension),
-        filters=sql.SQL(_FILTERS),
+        where=where.condition(),
         limit=sql.Literal(limit),
     )
 
@@ -207,12 +216,12 @@ async def _prepare(connection: Connection) -> None:
 
 
 async def _people(
-    connection: Connection, unit: Float32, values: dict[str, Any], people: int, min_similarity: float
+    connection: Connection, unit: Float32, where: Where, values: dict[str, Any], people: int, min_similarity: float
 ) -> list[tuple[Any, ...]]:
     """Task, global id, camera, track of the most similar people; the last two are for those without a global id."""
     limit = FIRST_LOOKS
     while True:
-        statement = _PEOPLE.format(nearest=nearest_looks(unit, limit))
+        statement = _PEOPLE.format(nearest=nearest_looks(unit, where, limit))
         rows = await (await connection.execute(statement, values)).fetchall()
         found = [row[:4] for row in rows if row[4] >= min_similarity]
         enough = len(found) >= people or len(found) < len(rows)
@@ -223,7 +232,7 @@ async def _people(
 
 
 async def _sightings(
-    connection: Connection, unit: Float32, values: dict[str, Any], nearest: Sequence[tuple[Any, ...]]
+    connection: Connection, unit: Float32, where: Where, values: dict[str, Any], nearest: Sequence[tuple[Any, ...]]
 ) -> list[Found]:
     if not nearest:
         return []
@@ -231,7 +240,7 @@ async def _sightings(
     statement = _SIGHTINGS.format(
         query=sql.SQL("{}::vector({})").format(sql.Literal(_text(unit)), dimension),
         dimension=dimension,
-        filters=sql.SQL(_FILTERS),
+        where=where.condition(),
     )
     names = ("task_ids", "global_ids", "camera_ids", "track_ids")
     columns = dict(zip(names, map(list, zip(*nearest, strict=True)), strict=True))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from api.access.rules import VIEWER
-from api.routes.analytics import export, heatmap, people, trajectory
+from api.routes.analytics import export, heatmap, people, search, trajectory
 
 router = APIRouter(prefix="/analytics_data", tags=["analytics"], dependencies=[VIEWER])
-for module in (trajectory, people, heatmap, export):
+for module in (trajectory, people, heatmap, search, export):
     router.include_router(module.router)

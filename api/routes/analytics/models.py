@@ -184,3 +184,59 @@ class HeatmapAnswer(BaseModel):
     seconds: list[list[float]] = Field(description="Row by row, from the origin on: `seconds[row][column]`.")
     total_seconds: float
     outside_seconds: float = Field(description="Left out because they lie far from everything else.")
+
+
+class SimilarSighting(BaseModel):
+    """One track of somebody who looks like that, and its most similar look."""
+
+    person: int = Field(description="From 1, the most similar first; the tracks of one person share it.")
+    global_id: str | None = Field(description="Null for a track that nobody has named yet.", examples=["5f0c6a4e-3"])
+    task_id: str
+    environment_id: str
+    camera_id: str
+    track_id: int
+    similarity: float = Field(description="Cosine.")
+    first_time: datetime
+    last_time: datetime
+    first_frame: int = Field(description="Global frame index.")
+    last_frame: int = Field(description="Inclusive.")
+    time: datetime = Field(description="Of the most similar look.")
+    global_frame_index: int
+    media_time_s: float
+    bbox: Bbox
+
+
+class SearchAnswer(BaseModel):
+    """The most similar people's sightings: best person first, then their best track."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "clip_reid:1",
+                    "sightings": [
+                        {
+                            "person": 1,
+                            "global_id": "5f0c6a4e-3",
+                            "task_id": _TASK_ID,
+                            "environment_id": "campus",
+                            "camera_id": "c01",
+                            "track_id": 7,
+                            "similarity": 0.87,
+                            "first_time": "2026-01-05T09:00:00Z",
+                            "last_time": "2026-01-05T09:00:05.217Z",
+                            "first_frame": 0,
+                            "last_frame": 120,
+                            "time": "2026-01-05T09:00:02Z",
+                            "global_frame_index": 46,
+                            "media_time_s": 2.0,
+                            "bbox": [412.0, 220.5, 480.0, 431.0],
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+    model: str = Field(description="Whose embeddings were compared: name and version.")
+    sightings: list[SimilarSighting]

@@ -18,6 +18,8 @@ RATE = 10.0
 TICKS = 100
 BEGAN = datetime(2026, 1, 5, 9, tzinfo=UTC)
 WALKER, SITTER = "walker-1", "sitter-2"
+MODEL = ModelId("person_reid", "1")
+LOOKS = {WALKER: (1, 0, 0, 0), SITTER: (0.6, 0.8, 0, 0), None: (0, 0, 1, 0)}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def outcome(camera_id, people):
     places = np.array([place or (np.nan, np.nan) for *_, place in people], np.float64).reshape(-1, 2)
     ids = np.array([track for track, *_ in people], np.int64)
     tracks = Tracks(ids, boxes, np.full(len(people), 0.9, np.float32), np.arange(len(people)))
-    embeddings = np.tile(np.eye(4, dtype=np.float32)[0], (len(people), 1))
+    embeddings = np.array([LOOKS[name] for _, name, *_ in people], np.float32).reshape(-1, 4)
     return Outcome(camera_id, tracks, Identities([name for _, name, *_ in people], places), embeddings)
 
 
@@ -57,7 +59,7 @@ async def store_task(settings, ticks=TICKS):
         store = TaskStore(pool)
         task = await store.create("campus", max_active=1000)
         task = await store.advance(task.id, TaskStatus.INITIALIZING)
-        async with HistoryWriter(pool, task, ModelId("person_reid", "1"), recorded_from=BEGAN) as writer:
+        async with HistoryWriter(pool, task, MODEL, recorded_from=BEGAN) as writer:
             await writer.begin_batch(0, 0, RATE)
             for tick in range(ticks):
                 frames = [Frame(camera, tick, tick / RATE, np.zeros((2, 2, 3), np.uint8)) for camera in ("c01", "c02")]

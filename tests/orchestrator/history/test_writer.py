@@ -15,7 +15,6 @@ from orchestrator.errors import HistoryError, IllegalTransitionError
 from orchestrator.history import writer as writer_module
 from orchestrator.history.pool import Pool, open_pool, transaction
 from orchestrator.history.queries import TrackRow, task_tracks, trajectory
-from orchestrator.history.schema import ensure_schema
 from orchestrator.history.writer import Checkpoint, HistoryWriter
 from orchestrator.inference.protocols import ModelId
 from orchestrator.settings import Settings, load_settings
@@ -310,16 +309,6 @@ async def test_a_finished_task_keeps_no_checkpoint(pool: Pool, store: TaskStore,
             assert await writer.load_checkpoint() is not None
             await store.advance(task.id, status)
         assert await writer.load_checkpoint() is None
-
-
-async def test_processes_that_start_together_make_one_schema(pg_dsn: str) -> None:
-    settings = load_settings(_env_file=None, postgres_dsn=pg_dsn)
-    async with open_pool(settings) as pool:
-        await asyncio.gather(*(ensure_schema(pool) for _ in range(4)))
-        await ensure_schema(pool)
-        async with transaction(pool, "look") as connection:
-            row = await (await connection.execute("SELECT count(*) FROM procrastinate_jobs, tasks")).fetchone()
-        assert row == (0,)
 
 
 async def test_a_database_that_is_away_is_named_without_its_password(database_settings: Settings) -> None:

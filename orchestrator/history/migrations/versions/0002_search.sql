@@ -13,4 +13,12 @@ BEGIN
     );
 END $$;
 
-SELECT spoton_index_looks(dimension) FROM (SELECT DISTINCT vector_dims(embedding) AS dimension FROM embeddings) AS stored;
+DO $$
+DECLARE
+    stored integer[] := ARRAY(SELECT DISTINCT vector_dims(embedding) FROM embeddings);  -- read before the table changes
+    dimension integer;
+BEGIN
+    FOREACH dimension IN ARRAY stored LOOP
+        PERFORM spoton_index_looks(dimension);
+    END LOOP;
+END $$;

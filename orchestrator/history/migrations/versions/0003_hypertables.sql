@@ -14,7 +14,15 @@ INSERT INTO embeddings SELECT * FROM embeddings_before;
 DROP TABLE embeddings_before;
 ALTER TABLE embeddings ADD PRIMARY KEY (task_id, camera_id, track_id, time);
 CREATE INDEX embeddings_time ON embeddings USING brin (time) WITH (pages_per_range = 32);
-SELECT spoton_index_looks(dimension) FROM (SELECT DISTINCT vector_dims(embedding) AS dimension FROM embeddings) AS stored;
+DO $$
+DECLARE
+    stored integer[] := ARRAY(SELECT DISTINCT vector_dims(embedding) FROM embeddings);  -- read before the table changes
+    dimension integer;
+BEGIN
+    FOREACH dimension IN ARRAY stored LOOP
+        PERFORM spoton_index_looks(dimension);
+    END LOOP;
+END $$;
 
 -- Embeddings stay as they are: compressed chunks have no vector index.
 ALTER TABLE detections SET (
