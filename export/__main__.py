@@ -7,11 +7,13 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from export.architectures import DETECTORS
+from export.calibration import crops_from_videos
 from export.clip_reid import Neck
 from export.config import ConfigError, Overrides, VerifyConfig, load_config
 from export.embedders import ARCHITECTURES, EmbedderOptions
 from export.onnx_models import export_detector_file, export_reid_file
 from export.precision import Precision
+from export.quantise import check_quantisable, quantise
 from export.rollout import roll_back, write_repository
 from export.served import Server
 from export.serving import DETECTOR, REID, Target, write_committed_sets
@@ -48,6 +50,16 @@ def _parser() -> argparse.ArgumentParser:
     reid.add_argument("--precision", type=Precision, choices=[Precision.FP32, Precision.FP16], default=Precision.FP32)
     reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
     reid.set_defaults(run=_reid)
+
+    int8 = commands.add_parser("quantise", help="a Re-ID model in int8, its scales from your own video")
+    int8.add_argument("model", type=Path, help="an ONNX file that `reid` wrote in fp32")
+    int8.add_argument("--video", type=Path, nargs="+", required=True)
+    int8.add_argument(
+        "--detector", type=Path, required=True, help="an ONNX file that `detector` wrote: finds the crops"
+    )
+    int8.add_argument("--crops", type=int, default=256)
+    int8.add_argument("--out", type=Path, help="default: MODEL with .int8.onnx")
+    int8.set_defaults(run=_quantise)
 
     repository = commands.add_parser("repository", help="Triton's model repository from two ONNX files")
     repository.add_argument("--target", type=Target, choices=[Target.CPU, Target.ONNXRUNTIME_CUDA], required=True)
@@ -86,6 +98,13 @@ def _reid(arguments: argparse.Namespace) -> None:
     options = EmbedderOptions(arguments.neck, arguments.camera)
     source = export_reid_file(arguments.architecture, arguments.checkpoint, out, options, arguments.precision)
     print(f"{out}: {source.model_id}")
+
+
+def _quantise(arguments: argparse.Namespace) -> None:
+    out = arguments.out or arguments.model.with_suffix(".int8.onnx")
+    check_quantisable(arguments.model)
+    crops = crops_from_videos(arguments.video, arguments.detector, arguments.crops)
+    print(f"{out}: {quantise(arguments.model, crops, out)}")
 
 
 def _repository(arguments: argparse.Namespace) -> None:

@@ -13,6 +13,7 @@ from export.__main__ import main
         (["reid", "--checkpoint", "absent.pt"], "No such file or directory: 'absent.pt'"),
         (["reid", "--checkpoint", "bad.pt"], "bad.pt: not a readable checkpoint"),
         (["reid", "--checkpoint", "."], "Is a directory"),
+        (["quantise", "absent.onnx", "--video", "v.mp4", "--detector", "d.onnx"], "absent.onnx: no such file"),
     ],
 )
 def test_a_mistake_is_one_line(
