@@ -10,9 +10,12 @@ from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 
 from api import websocket
+from api.access.audit import AuditTrail
+from api.access.document import describe_access
+from api.access.headers import SecurityHeaders
 from api.access.rules import PUBLIC
 from api.metrics import ApiMetrics, RequestTimer
-from api.problems import install_problem_handlers
+from api.problems import SizeProblems, install_problem_handlers
 from api.routes import analytics, config, health, media, tasks
 from api.services import open_services
 from orchestrator.homography import load_homographies
@@ -20,6 +23,8 @@ from orchestrator.settings import Settings
 from orchestrator.site import load_site
 
 PREFIX = "/api/v1"
+MAX_BODY_BYTES = 64 * 1024
+"""Of a request; routes that take a picture say so themselves."""
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -40,6 +45,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="SpotOn", version=_version(), lifespan=lifespan, redoc_url=None)
     install_problem_handlers(app)
+    app.add_middleware(AuditTrail, log_of=lambda scope: scope["app"].state.services.database.audit)
+    app.add_middleware(SizeProblems)
+    app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTimer, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
@@ -49,11 +57,12 @@ def create_app(settings: Settings) -> FastAPI:
         expose_headers=["Accept-Ranges", "Content-Range", "ETag", "Retry-After"],
     )
     _add_routes(app)
+    describe_access(app)
     return app
 
 
 def _add_routes(app: FastAPI) -> None:
-    versioned = APIRouter(prefix=PREFIX)
+    versioned = APIRouter(prefix=PREFIX, max_body_size=MAX_BODY_BYTES)
     versioned.include_router(tasks.router, prefix="/processing-tasks")
     versioned.include_router(tasks.router, prefix="/processing_tasks", include_in_schema=False)
     for router in (config.router, media.router, analytics.router):

@@ -10,6 +10,7 @@ from typing import Self
 
 import procrastinate
 
+from api.access.audit import AuditLog
 from api.access.tokens import TokenStore
 from orchestrator.errors import HistoryError
 from orchestrator.history.pool import Connection, Pool, open_pool, transaction
@@ -33,6 +34,7 @@ class Database:
         """For questions that may take long and downloads that hold a connection: they keep nobody else waiting."""
         self.store = TaskStore(pool)
         self.tokens = TokenStore(pool)
+        self.audit = AuditLog(pool)
         self._queue = queue
         self._max_active = settings.max_active_tasks
         self._has_schema = False
@@ -89,7 +91,7 @@ class Database:
         while not self._has_schema:
             try:
                 await ensure_schema(self.pool)
-                await self.tokens.ensure_table()
+                await self.tokens.ensure_tables()
                 self._has_schema = True
             except HistoryError as error:
                 if not failing:

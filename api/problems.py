@@ -12,7 +12,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.access.limits import RateLimitedError
 from api.access.principal import ForbiddenError, NotLoggedInError
 from orchestrator.errors import (
     HistoryError,
@@ -31,6 +33,8 @@ from orchestrator.errors import (
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
 """What a client is told to wait where trying again can help."""
+
+_TOO_LARGE = 413
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +75,7 @@ _KINDS: dict[type[SpotOnError], tuple[int, str, str]] = {
     NoVideoError: (404, "no-video", "No video"),
     UnusableRequestError: (422, "malformed-request", "Malformed request"),
     IllegalTransitionError: (409, "illegal-transition", "Not possible in this state"),
+    RateLimitedError: (429, "rate-limited", "Too many requests"),
     TooManyTasksError: (429, "too-many-tasks", "Too many tasks"),
     StorageAccessError: (502, "object-store-refuses", "The object store refuses"),
     VideoError: (502, "unreadable-video", "Unreadable video"),
@@ -115,10 +120,36 @@ def problem_response(
 def response_of(error: SpotOnError, instance: str) -> JSONResponse:
     """The response for an error of SpotOn's tree, with Retry-After where trying again can help."""
     status, kind, title = problem_of(error)
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.retryable else {}
+    wait_s = error.retry_after_s if isinstance(error, RateLimitedError) else RETRY_AFTER_S
+    headers = {"Retry-After": str(wait_s)} if error.retryable else {}
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="SpotOn"'
     return problem_response(status, kind, title, str(error), instance, headers=headers)
+
+
+class SizeProblems:
+    """ASGI middleware: a body that is too long is refused with a problem, where the framework would say it in text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        replaced = False
+
+        async def told(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
+                replaced = True
+                detail = "the body of the request is longer than this route takes"
+                await problem_response(413, "too-large", "Too large", detail, scope["path"])(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self._app(scope, receive, told)
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from api.access.authentication import Authentication
+from api.access.limits import Limits
 from api.cameras import CameraCatalogue
 from api.database import Database
 from api.fanout import Fanout
@@ -45,6 +46,7 @@ class Services:
     metrics: ApiMetrics
     looks: LookModel
     authentication: Authentication
+    limits: Limits
 
 
 @asynccontextmanager
@@ -65,6 +67,7 @@ async def open_services(
         source = await stack.enter_async_context(open_video_source(settings))
         models = await stack.enter_async_context(ModelProbe.open(settings))
         looks = await stack.enter_async_context(LookModel.open(settings))
+        limits = await stack.enter_async_context(Limits.open(settings))
         log = TaskLog(events, database.store)
         fanout = Fanout(log, log.final_status)
         stack.push_async_callback(fanout.close)
@@ -84,5 +87,6 @@ async def open_services(
             health=Health(probes, homographies_computed=homographies.keys() == site.environments.keys()),
             metrics=metrics,
             looks=looks,
-            authentication=Authentication(settings, database.tokens),
+            authentication=Authentication(settings, database.tokens, limits),
+            limits=limits,
         )

@@ -21,6 +21,7 @@ from orchestrator.errors import SettingsError
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 UnitInterval = Annotated[float, Field(ge=0, le=1)]
+RateLimit = Annotated[str, Field(pattern=r"^[1-9]\d{0,6}/(second|minute|hour)$")]
 PREFIX = "SPOTON_"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -144,6 +145,12 @@ class Settings(BaseSettings):
     """Signs the tickets of video and WebSocket URLs; 32 characters or more, the same for all API processes."""
     ticket_ttl_s: PositiveSeconds = 3600.0
     """For so long a ticket is good: as long as somebody may watch one sub-video."""
+    rate_limit: RateLimit = "1200/minute"
+    """Requests of one token or user, video and WebSockets aside; counted where access is on."""
+    rate_limit_costly: RateLimit = "60/minute"
+    """Of these, those that start tasks, search or export."""
+    rate_limit_failures: RateLimit = "60/minute"
+    """Tokens and tickets refused to one address."""
     oidc_issuer: str | None = None
     """OpenID Connect provider whose tokens are accepted beside API tokens, spelt as in their claim iss."""
     oidc_audience: str | None = None

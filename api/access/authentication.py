@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from starlette.requests import HTTPConnection
 
+from api.access.limits import Kind, Limits
 from api.access.openid import Provider
 from api.access.principal import ANYBODY, NotLoggedInError, Principal
 from api.access.tickets import PARAMETER, Tickets
@@ -29,14 +30,14 @@ class _Known:
 class Authentication:
     """Says who sent a request, by its bearer token or ticket."""
 
-    def __init__(self, settings: Settings, tokens: TokenStore) -> None:
+    def __init__(self, settings: Settings, tokens: TokenStore, limits: Limits) -> None:
         key = settings.ticket_key
         self.tickets = (
             Tickets(key.get_secret_value(), settings.ticket_ttl_s) if settings.access == "on" and key else None
         )
         """None where access control is off."""
         self._provider = None if settings.oidc_issuer is None else Provider(settings)
-        self._tokens = tokens
+        self._tokens, self._limits = tokens, limits
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
     async def principal_of(self, connection: HTTPConnection, ticket_for: str | None = None) -> Principal:
@@ -46,24 +47,35 @@ class Authentication:
             NotLoggedInError: nobody that is known.
             HistoryError: the database does not answer.
             ProviderError: the OpenID Connect provider does not answer.
+            RateLimitedError: too many from this address were refused.
         """
         if self.tickets is None:
             return ANYBODY
+        address = connection.client.host if connection.client else ""
+        try:
+            return await self._principal_of(connection, ticket_for, address)
+        except NotLoggedInError:
+            await self._limits.take(Kind.FAILURE, address)
+            raise
+
+    async def _principal_of(self, connection: HTTPConnection, ticket_for: str | None, address: str) -> Principal:
+        assert self.tickets is not None
         ticket = connection.query_params.get(PARAMETER)
         if ticket_for is not None and ticket is not None and "authorization" not in connection.headers:
             return self.tickets.open(ticket, ticket_for)
         text = _bearer(connection)
         if self._provider is not None and not text.startswith(PREFIX):
             return await self._provider.principal_of(text)
-        token = await self._find(text)
+        token = await self._find(text, address)
         if token is None:
             raise NotLoggedInError("the token is unknown, expired or revoked")
         return token.principal
 
-    async def _find(self, text: str) -> Token | None:
+    async def _find(self, text: str, address: str) -> Token | None:
         key, now = digest(text), time.monotonic()
         known = self._known.get(key)
         if known is None or known.until < now:
+            await self._limits.check(Kind.FAILURE, address)  # so that guessing does not reach the database
             known = self._known[key] = _Known(await self._tokens.find(key), now + REMEMBER_S)
             self._known.move_to_end(key)
             if len(self._known) > REMEMBERED:

@@ -1,14 +1,16 @@
-"""``python -m api token create | list | revoke``: the API tokens in the database that the settings name."""
+"""``python -m api token create | list | revoke`` and ``audit``: tokens and audit log of the settings' database."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+from api.access.audit import AuditLog, Entry
 from api.access.principal import Role
 from api.access.tokens import Token, TokenError, TokenStore
 from orchestrator.errors import SpotOnError
@@ -35,7 +37,13 @@ def run_command(arguments: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m api", description="Serves the API when called without arguments.")
-    token = parser.add_subparsers(required=True).add_parser("token", help="API tokens")
+    kinds = parser.add_subparsers(required=True)
+    audit = kinds.add_parser("audit", help="who started, steered, searched and exported what, newest first")
+    audit.add_argument("--who", help="as the log calls them")
+    audit.add_argument("--limit", type=int, default=50)
+    audit.set_defaults(run=_audit)
+
+    token = kinds.add_parser("token", help="API tokens")
     commands = token.add_subparsers(required=True)
 
     create = commands.add_parser("create", help="a new token; its text is shown this once")
@@ -67,30 +75,59 @@ async def _create(settings: Settings, arguments: argparse.Namespace) -> str:
             site.environment(environment_id)
     if not arguments.name.strip():
         raise TokenError("a token needs a name")
-    async with _store(settings) as tokens:
+    async with _stores(settings) as (tokens, audit):
         lifetime = timedelta(days=arguments.days)
         text, made = await tokens.make(arguments.name.strip(), arguments.role, arguments.environment, lifetime)
+        await _note(audit, "create token", made)
     print(f"{_describe(made)}\nKeep it now, it is not shown again:", file=sys.stderr)
     return text
 
 
 async def _list(settings: Settings, _arguments: argparse.Namespace) -> str:
-    async with _store(settings) as tokens:
+    async with _stores(settings) as (tokens, _):
         found = await tokens.all()
     return "\n".join(_describe(token) for token in found) or "no tokens"
 
 
 async def _revoke(settings: Settings, arguments: argparse.Namespace) -> str:
-    async with _store(settings) as tokens:
-        return f"revoked: {_describe(await tokens.revoke(arguments.token))}"
+    async with _stores(settings) as (tokens, audit):
+        revoked = await tokens.revoke(arguments.token)
+        await _note(audit, "revoke token", revoked)
+    return f"revoked: {_describe(revoked)}"
+
+
+async def _audit(settings: Settings, arguments: argparse.Namespace) -> str:
+    async with _stores(settings) as (_, audit):
+        entries = await audit.latest(max(1, arguments.limit), arguments.who)
+    return "\n".join(_line(entry) for entry in entries) or "nothing yet"
 
 
 @asynccontextmanager
-async def _store(settings: Settings) -> AsyncIterator[TokenStore]:
+async def _stores(settings: Settings) -> AsyncIterator[tuple[TokenStore, AuditLog]]:
     async with open_pool(settings, max_size=1) as pool:
         tokens = TokenStore(pool)
-        await tokens.ensure_table()
-        yield tokens
+        await tokens.ensure_tables()
+        yield tokens, AuditLog(pool)
+
+
+async def _note(audit: AuditLog, action: str, token: Token) -> None:
+    row = dict.fromkeys(("path", "query", "client"), "")
+    await audit.add(
+        who=f"console of user {os.getuid()}",
+        role=Role.OPERATOR,
+        action=action,
+        what=_describe(token),
+        status=0,
+        **row,
+    )
+
+
+def _line(entry: Entry) -> str:
+    query = f"?{entry.query}" if entry.query else ""
+    said = f"{entry.path}{query} {entry.what}".strip()
+    outcome = f" -> {entry.status}" if entry.status else ""
+    who = f"{entry.who} ({entry.role}, {entry.client or '-'})"
+    return f"{entry.at:%Y-%m-%d %H:%M:%S} {who} {entry.action}: {said}{outcome}"
 
 
 def _describe(token: Token) -> str:

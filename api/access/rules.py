@@ -13,10 +13,10 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from api.access.limits import Kind
 from api.access.principal import ForbiddenError, Principal, Role
 from api.access.tickets import add_ticket, add_to_media
 from api.dependencies import services_of
-from api.services import Services
 from orchestrator.errors import UnknownEnvironmentError, UnknownTaskError
 from orchestrator.site import Environment
 from orchestrator.tasks import Task
@@ -36,15 +36,28 @@ class Rule:
         Raises:
             NotLoggedInError: nobody that is known.
             ForbiddenError: somebody whose role is not enough.
+            RateLimitedError: somebody who asks too often.
         """
         if self.role is None:
             return
         principal = await services_of(connection).authentication.principal_of(
             connection, connection.path_params["task_id"] if self.ticket else None
         )
+        connection.state.principal = principal
         if not principal.role.covers(self.role):
             raise ForbiddenError(f"this takes the role of {self.role}; {principal.name} is {principal.role}")
-        connection.state.principal = principal
+        if not self.ticket:
+            await _count(connection, Kind.REQUEST)
+
+
+async def _count(connection: HTTPConnection, kind: Kind) -> None:
+    services, principal = services_of(connection), connection.state.principal
+    if services.authentication.tickets is not None:
+        await services.limits.take(kind, principal.name)
+
+
+async def _costly(connection: HTTPConnection) -> None:
+    await _count(connection, Kind.COSTLY)
 
 
 PUBLIC = Depends(Rule(None))
@@ -52,14 +65,16 @@ VIEWER = Depends(Rule(Role.VIEWER))
 WATCHER = Depends(Rule(Role.VIEWER, ticket=True))
 """For what a page shows without being able to send headers: media and WebSockets of one task."""
 OPERATOR = Depends(Rule(Role.OPERATOR))
+COSTLY = Depends(_costly)
+"""Beside one of these, for what takes long: it may be asked for less often."""
 
 
 class Access:
     """Tasks and environments as far as the asking one sees them; others are answered like those that do not exist."""
 
-    def __init__(self, principal: Principal, services: Services) -> None:
-        self.principal = principal
-        self._services = services
+    def __init__(self, connection: HTTPConnection) -> None:
+        self.principal: Principal = connection.state.principal
+        self._connection, self._services = connection, services_of(connection)
 
     @property
     def scope(self) -> Collection[str] | None:
@@ -81,6 +96,10 @@ class Access:
         if environment_id not in theirs:
             raise UnknownEnvironmentError(f"no environment {environment_id!r}; there are {', '.join(theirs) or 'none'}")
         return theirs[environment_id]
+
+    def note(self, what: str) -> None:
+        """Adds to the row that this request gets in the audit log what its address does not say."""
+        self._connection.state.audit_what = what
 
     def ticketed(self, url: str, task: Task) -> str:
         """A URL of the task's media or messages as it is sent to this client: with a ticket where access is on."""
@@ -106,7 +125,7 @@ class Access:
 
 def access_of(connection: HTTPConnection) -> Access:
     """What the sender of a request sees; the route's rule has run before."""
-    return Access(connection.state.principal, services_of(connection))
+    return Access(connection)
 
 
 AccessDep = Annotated[Access, Depends(access_of)]

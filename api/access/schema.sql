@@ -9,3 +9,17 @@ CREATE TABLE IF NOT EXISTS api_tokens (
     revoked_at timestamptz
 );
 CREATE UNIQUE INDEX IF NOT EXISTS api_tokens_live_name ON api_tokens (name) WHERE revoked_at IS NULL;
+
+CREATE TABLE IF NOT EXISTS audit_log (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    who text NOT NULL,
+    role text NOT NULL,
+    action text NOT NULL,
+    path text NOT NULL,
+    query text NOT NULL,
+    what text NOT NULL,
+    status smallint NOT NULL,
+    client text NOT NULL
+);
+CREATE INDEX IF NOT EXISTS audit_log_at ON audit_log (at);

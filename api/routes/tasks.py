@@ -7,7 +7,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from api.access.rules import OPERATOR, VIEWER, AccessDep
+from api.access.audit import audited
+from api.access.rules import COSTLY, OPERATOR, VIEWER, AccessDep
 from api.dependencies import ServicesDep
 from api.models import (
     Action,
@@ -29,13 +30,19 @@ router = APIRouter(tags=["tasks"])
 """Each route states who may use it."""
 
 
-@router.post("/start", status_code=202, dependencies=[OPERATOR], responses=problem_responses(400, 404, 422, 429, 503))
+@router.post(
+    "/start",
+    status_code=202,
+    dependencies=[audited("start"), OPERATOR, COSTLY],
+    responses=problem_responses(400, 404, 422, 429, 503),
+)
 async def start(body: StartRequest, services: ServicesDep, access: AccessDep) -> StartAnswer:
     """Queues the recording of an environment for processing."""
     environment = access.environment(body.environment_id)
     cameras = environment.select(body.cameras)
     chosen = None if body.cameras is None else [camera.id for camera in cameras]
     task = await services.database.start_task(environment.id, chosen, body.start_batch, body.end_batch)
+    access.note(f"task {task.id} of {environment.id}")
     return StartAnswer(
         task_id=task.id,
         message=f"queued: {environment.name}, {', '.join(camera.id for camera in cameras)}",
@@ -71,10 +78,15 @@ async def ticket(task_id: str, access: AccessDep) -> TicketAnswer:
     return TicketAnswer(websocket_url=access.ticketed(f"/ws/tracking/{task.id}", task))
 
 
-@router.post("/{task_id}/control", dependencies=[OPERATOR], responses=problem_responses(400, 404, 409, 422, 503))
+@router.post(
+    "/{task_id}/control",
+    dependencies=[audited("control"), OPERATOR],
+    responses=problem_responses(400, 404, 409, 422, 503),
+)
 async def control(task_id: str, body: ControlRequest, services: ServicesDep, access: AccessDep) -> ControlAnswer:
     """Pauses, resumes or cancels a task, or marks the person that its viewers follow."""
     await access.task(task_id)
+    access.note(str(body.action))
     task = await _apply(services.database.store, task_id, body)
     await _announce(services.events, task, body)
     return ControlAnswer.of(task)

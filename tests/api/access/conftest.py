@@ -33,7 +33,7 @@ def guarded(live):
 async def tokens(guarded):
     async with open_pool(guarded) as pool:
         store = TokenStore(pool)
-        await store.ensure_table()
+        await store.ensure_tables()
         yield store
 
 

@@ -69,3 +69,16 @@ def test_a_wrong_argument_ends_with_usage(environ, capsys, arguments):
         main(["token", *arguments])
     assert ended.value.code == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_tokens_made_and_revoked_are_in_the_audit_log(environ, capsys):
+    _, text, _ = run(capsys, "create", "gate")
+    run(capsys, "revoke", "gate")
+    assert main(["audit"]) == 0
+    out, _ = capsys.readouterr()
+    revoked, created = out.strip().splitlines()
+    assert "create token: gate (" in created
+    assert "revoke token: gate (" in revoked
+    assert text not in out
+    assert main(["audit", "--who", "nobody"]) == 0
+    assert capsys.readouterr().out == "nothing yet\n"

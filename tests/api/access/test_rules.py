@@ -8,10 +8,10 @@ from datetime import timedelta
 
 import pytest
 import websockets
-from fastapi.dependencies.models import Dependant
-from fastapi.routing import APIRoute, APIWebSocketRoute, iter_route_contexts
+from fastapi.routing import iter_route_contexts
 
 from api.access import authentication
+from api.access.document import stated_rules
 from api.access.principal import Role
 from api.access.rules import Rule
 from api.app import create_app
@@ -31,11 +31,6 @@ OPERATORS_ONLY = {
 }
 
 
-def rules_of(dependant: Dependant) -> list[Rule]:
-    own = [dependant.call] if isinstance(dependant.call, Rule) else []
-    return own + [rule for each in dependant.dependencies for rule in rules_of(each)]
-
-
 @pytest.fixture(scope="module")
 def app(settings):
     return create_app(settings())
@@ -44,20 +39,33 @@ def app(settings):
 def stated(app) -> dict[str, Rule]:
     """The rule of every route that has one, by path; where methods differ, that of the strictest."""
     found: dict[str, Rule] = {}
-    for route in iter_route_contexts(app.routes):
-        if isinstance(route.original_route, APIRoute | APIWebSocketRoute):
-            (rule,) = rules_of(route.dependant)
-            strictest = max((found.get(route.path, rule), rule), key=lambda rule: STRICTNESS.index(rule.role))
-            found[route.path] = strictest
+    for path, _, (rule,) in stated_rules(app):
+        found[path] = max((found.get(path, rule), rule), key=lambda rule: STRICTNESS.index(rule.role))
     return found
 
 
 def test_every_route_states_its_access_rule(app):
-    for route in iter_route_contexts(app.routes):
-        if isinstance(route.original_route, APIRoute | APIWebSocketRoute):
-            assert len(rules_of(route.dependant)) == 1, f"{route.path} states no access rule, or more than one"
-        else:
-            assert route.path in DESCRIPTION, f"{route.path} has no access rule"
+    for path, _, rules in stated_rules(app):
+        assert len(rules) == 1, f"{path} states no access rule, or more than one"
+    own = {path for path, _, _ in stated_rules(app)}
+    assert {route.path for route in iter_route_contexts(app.routes)} - own == DESCRIPTION
+
+
+def test_a_route_without_a_rule_is_noticed(settings):
+    app = create_app(settings())
+    app.add_api_route("/open", lambda: None)
+    assert [rules for path, _, rules in stated_rules(app) if path == "/open"] == [[]]
+
+
+def test_the_document_says_how_to_log_in(app):
+    paths = app.openapi()["paths"]
+    assert "security" not in paths["/health"]["get"]
+    status = paths["/api/v1/processing-tasks/{task_id}/status"]["get"]
+    assert status["security"] == [{}, {"bearer": []}]
+    assert {"401", "403", "429"} <= status["responses"].keys()
+    media = next(path for path in paths if path.startswith("/api/v1/media"))
+    assert paths[media]["get"]["security"] == [{}, {"bearer": []}, {"ticket": []}]
+    assert app.openapi()["components"]["securitySchemes"].keys() == {"bearer", "ticket"}
 
 
 def test_all_of_the_openapi_document_is_walked(app):

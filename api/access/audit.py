@@ -1,0 +1,134 @@
+"""Who started, steered, searched and exported what: a row for each, also where it was refused.
+
+A route says so with ``dependencies=[audited("export")]``, before its access rule, and may add to the row with
+``Access.note``. The row is there before the answer begins. Tickets and tokens are never in it, nor are requests of
+people that are not known, who could fill it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from urllib.parse import parse_qsl, urlencode
+
+from fastapi import Depends
+from psycopg.rows import class_row
+from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.access.principal import Principal
+from api.access.tickets import PARAMETER
+from orchestrator.errors import SpotOnError
+from orchestrator.history.pool import Pool, transaction
+
+_INSERT: LiteralString = """
+INSERT INTO audit_log (who, role, action, path, query, what, status, client)
+VALUES (%(who)s, %(role)s, %(action)s, %(path)s, %(query)s, %(what)s, %(status)s, %(client)s)"""
+_LATEST: LiteralString = """
+SELECT at, who, role, action, path, query, what, status, client FROM audit_log
+WHERE %(who)s::text IS NULL OR who = %(who)s::text ORDER BY at DESC, id DESC LIMIT %(limit)s"""
+_SERVER_ERROR = 500
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row."""
+
+    at: datetime
+    who: str
+    role: str
+    action: str
+    path: str
+    query: str
+    what: str
+    status: int
+    """HTTP status; 0 for a command at the server's own console."""
+    client: str
+
+
+class AuditLog:
+    """The audit log of one database."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def add(self, **row: Any) -> None:
+        """Adds a row and says it in the log. Raises ``HistoryError``."""
+        logger.info("audit: %s", " ".join(f"{name}={value}" for name, value in row.items()))
+        async with transaction(self._pool, "write the audit log") as connection:
+            await connection.execute(_INSERT, row)
+
+    async def latest(self, limit: int, who: str | None = None) -> list[Entry]:
+        """The newest rows first. Raises ``HistoryError``."""
+        async with (
+            transaction(self._pool, "read the audit log") as connection,
+            connection.cursor(row_factory=class_row(Entry)) as cursor,
+        ):
+            await cursor.execute(_LATEST, {"limit": limit, "who": who})
+            return await cursor.fetchall()
+
+
+def audited(action: str) -> Any:
+    """A dependency: requests to this route get into the audit log as ``action``."""
+
+    async def note(connection: HTTPConnection) -> None:
+        connection.state.audit = action
+
+    return Depends(note)
+
+
+class AuditTrail:
+    """ASGI middleware that writes the row of an audited request when its status is known."""
+
+    def __init__(self, app: ASGIApp, log_of: Callable[[Scope], AuditLog]) -> None:
+        self._app, self._log_of = app, log_of
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def noted(message: Message) -> None:
+            if message["type"] == "http.response.start" and "audit" in scope.get("state", {}):
+                await self._write(scope, message["status"])
+            await send(message)
+
+        await self._app(scope, receive, noted)
+
+    async def _write(self, scope: Scope, status: int) -> None:
+        state = scope["state"]
+        principal: Principal | None = state.get("principal")
+        if principal is None:
+            return
+        row = {
+            "who": principal.name,
+            "role": str(principal.role),
+            "action": state["audit"],
+            "path": scope["path"],
+            "query": _without_ticket(scope["query_string"]),
+            "what": state.get("audit_what", ""),
+            "status": status,
+            "client": _address(scope.get("client")),
+        }
+        if status >= _SERVER_ERROR:
+            logger.warning("audit, not stored: %s", row)
+            return
+        try:
+            await self._log_of(scope).add(**row)
+        except SpotOnError as error:
+            logger.error("%s: %s", error, row)  # noqa: TRY400 (the sentence is the whole story)
+
+
+def _without_ticket(query: bytes) -> str:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    return urlencode([pair for pair in pairs if pair[0] != PARAMETER])
+
+
+def _address(client: Sequence[Any] | None) -> str:
+    return str(client[0]) if client else ""
