@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import mot
-from api.access.rules import AccessDep
+from api.access.audit import audited
+from api.access.rules import COSTLY, AccessDep
 from api.dependencies import ServicesDep
 from api.download import Download
 from api.problems import problem_responses
@@ -36,6 +37,7 @@ _CONTENT = {
 
 @router.get(
     "/tasks/{task_id}/export",
+    dependencies=[audited("export"), COSTLY],
     response_class=Response,
     responses={200: {"description": "The file.", "content": _CONTENT}, **problem_responses(404, 422, 503)},
 )

@@ -9,7 +9,8 @@ import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from api.access.rules import Access, AccessDep
+from api.access.audit import audited
+from api.access.rules import COSTLY, Access, AccessDep
 from api.bodies import read_body
 from api.dependencies import ServicesDep
 from api.models import TEXT
@@ -70,12 +71,15 @@ def _request_body() -> dict[str, Any]:
 
 @router.post(
     "/search",
+    dependencies=[audited("search"), COSTLY],
+    max_body_size=MAX_BODY_BYTES,
     openapi_extra=_request_body(),
     responses=problem_responses(400, 404, 413, 415, 422, 502, 503),
 )
 async def search(request: Request, services: ServicesDep, access: AccessDep) -> SearchAnswer:
     """Sightings of the people most similar to an image of a person, or to somebody who was seen; best first."""
     asked = await read_body(request, _Search, MAX_BODY_BYTES)
+    access.note("an image" if asked.global_id is None else f"person {asked.global_id}")
     where = await _where(access, asked)
     model, look = await _look(services, access, asked)
     found = await similar(services.database.history, model, look, where, asked.limit, asked.min_similarity)

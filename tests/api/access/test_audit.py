@@ -50,3 +50,14 @@ async def test_looking_is_not_noted(api, bearer, tokens, start):
     await api.get(started["status_url"], headers=operator)
     await api.get("/api/v1/processing-tasks", headers=operator)
     assert await entries(tokens) == before
+
+
+async def test_searches_and_exports_are_noted(api, bearer, tokens, start):
+    viewer, task_id = await bearer(Role.VIEWER), (await start(await bearer()))["task_id"]
+    export = f"/api/v1/analytics_data/tasks/{task_id}/export"
+    assert (await api.get(export, params={"format": "csv"}, headers=viewer)).status_code == 200
+    search = "/api/v1/analytics_data/search"
+    assert (await api.post(search, json={"global_id": "x-1"}, headers=viewer)).status_code == 404
+    searched, exported = (await entries(tokens))[:2]
+    assert (exported.action, exported.path, exported.query, exported.status) == ("export", export, "format=csv", 200)
+    assert (searched.action, searched.path, searched.what, searched.status) == ("search", search, "person x-1", 404)
