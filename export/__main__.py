@@ -1,4 +1,7 @@
-"""``python -m export``: from weights to a folder that Triton serves, and to a server that answers as they do."""
+"""``python -m export``: from weights to a folder that Triton serves, and to a server that answers as they do.
+
+PyTorch takes seconds to import, so only the commands that need it do.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,12 @@ import argparse
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from export.architectures import DETECTORS
-from export.calibration import crops_from_videos
-from export.clip_reid import Neck
 from export.config import ConfigError, Overrides, VerifyConfig, load_config
-from export.embedders import ARCHITECTURES, EmbedderOptions
-from export.onnx_models import export_detector_file, export_reid_file
 from export.precision import Precision
-from export.quantise import check_quantisable, quantise
+from export.production import export_all
 from export.rollout import roll_back, write_repository
 from export.served import Server
 from export.serving import DETECTOR, REID, Target, write_committed_sets
-from export.verify import verify_served
 
 
 def main() -> None:
@@ -34,8 +31,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
+    everything = commands.add_parser("all", help="everything that a YAML file asks for; what is up to date stays")
+    everything.add_argument("config", type=Path, help="see export/config.py")
+    everything.add_argument("--repository", type=Path, help="default: what the file says")
+    everything.add_argument("--work", type=Path, help="default: what the file says")
+    everything.add_argument("--triton", metavar="HOST:PORT", help="default: what the file says")
+    everything.set_defaults(run=_all)
+
     detector = commands.add_parser("detector", help="a Faster R-CNN as ONNX")
-    detector.add_argument("--architecture", choices=sorted(DETECTORS), required=True)
+    detector.add_argument("--architecture", required=True, help="see export/architectures.py")
     detector.add_argument("--weights", type=Path, required=True, help="safetensors file")
     detector.add_argument("--height", type=int, default=384)
     detector.add_argument("--width", type=int, default=672)
@@ -44,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
 
     reid = commands.add_parser("reid", help="a Re-ID network as ONNX")
     reid.add_argument("--checkpoint", "--weights", type=Path, required=True, help="PyTorch checkpoint or safetensors")
-    reid.add_argument("--architecture", choices=ARCHITECTURES, help="default: what the checkpoint's names say")
-    reid.add_argument("--neck", type=Neck, choices=list(Neck), default=Neck.AFTER, help="CLIP-ReID: side of the neck")
+    reid.add_argument("--architecture", help="default: what the checkpoint's names say")
+    reid.add_argument("--neck", choices=("after", "before"), default="after", help="CLIP-ReID: side of the neck")
     reid.add_argument("--camera", type=int, help="CLIP-ReID: training camera of the side information; default: mean")
     reid.add_argument("--precision", type=Precision, choices=[Precision.FP32, Precision.FP16], default=Precision.FP32)
     reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
@@ -88,19 +92,33 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _all(arguments: argparse.Namespace) -> None:
+    overrides = Overrides(arguments.repository, arguments.work, arguments.triton)
+    export_all(load_config(arguments.config, overrides), _say)
+
+
 def _detector(arguments: argparse.Namespace) -> None:
+    from export.onnx_models import export_detector_file
+
     size = {"height": arguments.height, "width": arguments.width}
     export_detector_file(arguments.architecture, arguments.weights, arguments.out, **size)
 
 
 def _reid(arguments: argparse.Namespace) -> None:
+    from export.clip_reid import Neck
+    from export.embedders import EmbedderOptions
+    from export.onnx_models import export_reid_file
+
     out = arguments.out or Path(f"{arguments.checkpoint.stem}.onnx")
-    options = EmbedderOptions(arguments.neck, arguments.camera)
+    options = EmbedderOptions(Neck(arguments.neck), arguments.camera)
     source = export_reid_file(arguments.architecture, arguments.checkpoint, out, options, arguments.precision)
     print(f"{out}: {source.model_id}")
 
 
 def _quantise(arguments: argparse.Namespace) -> None:
+    from export.calibration import crops_from_videos
+    from export.quantise import check_quantisable, quantise
+
     out = arguments.out or arguments.model.with_suffix(".int8.onnx")
     check_quantisable(arguments.model)
     crops = crops_from_videos(arguments.video, arguments.detector, arguments.crops)
@@ -123,13 +141,19 @@ def _rollback(arguments: argparse.Namespace) -> None:
 
 
 def _verify(arguments: argparse.Namespace) -> None:
+    from export.verify import verify_served
+
     config = load_config(arguments.config, Overrides(triton=arguments.triton))
     chosen = config.verify.model_dump() if config.verify else {}
     chosen |= {name: getattr(arguments, name) for name in ("images", "limit") if getattr(arguments, name) is not None}
     if config.triton is None or "images" not in chosen:
         raise ConfigError(f"{arguments.config}: needs triton and verify.images, or --triton and --images")
     with Server(config.triton) as server:
-        verify_served(config, server, VerifyConfig.model_validate(chosen))
+        verify_served(config, server, VerifyConfig.model_validate(chosen), _say)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _server(arguments: argparse.Namespace) -> AbstractContextManager[Server | None]:

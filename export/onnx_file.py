@@ -13,8 +13,10 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
-from export.precision import Precision
+from export.model_source import ModelSource
 from export.suppression import keep_mask_to_onnx
+
+__all__ = ["ModelSource", "OnnxInterface", "digest_of", "save_onnx"]
 
 OPSET = 18
 
@@ -25,22 +27,6 @@ class OnnxInterface:
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ModelSource:
-    """What a model was made from; written into the ONNX file and, as ``model_id``, into the server's configuration."""
-
-    architecture: str
-    weights_digest: str
-    """Hexadecimal SHA-256 of the weights; see ``digest_of``."""
-    precision: Precision = Precision.FP32
-    """Does not change ``model_id``: half precision answers alike."""
-
-    @property
-    def model_id(self) -> str:
-        """Short name that changes with the network or its weights, and with nothing else."""
-        return f"{self.architecture}-{self.weights_digest[:12]}"
 
 
 def digest_of(model: nn.Module) -> str:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import fcntl
 import filecmp
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -26,7 +25,8 @@ from pathlib import Path
 
 import onnx
 
-from export.onnx_file import ModelSource
+from export.files import clear_partial, flush_folder, write_file, write_flushed
+from export.model_source import ModelSource
 from export.precision import Precision
 from export.serving import (
     CONFIG,
@@ -99,9 +99,9 @@ def place(
     version = max([*have, *_withdrawn(folder)], default=0) + 1
     if not have:  # so that a server never guesses a configuration
         folder.mkdir(exist_ok=True)
-        _write_file(folder / CONFIG, config)
+        write_file(folder / CONFIG, config)
     _write_version(folder, version, content)
-    _write_file(folder / CONFIG, config)
+    write_file(folder / CONFIG, config)
     for old in have[: 1 - KEPT_VERSIONS]:
         shutil.rmtree(folder / str(old))
     return Placed(spec.name, version, is_new=True)
@@ -118,7 +118,7 @@ def withdraw(repository: Path, name: str) -> tuple[int, int]:
         raise RepositoryError(f"{folder}: no version before {have[-1] if have else 'the first'} to go back to")
     newest, before = have[-1], have[-2]
     (folder / str(newest)).rename(folder / f".{newest}.withdrawn")
-    _write_file(folder / CONFIG, (folder / str(before) / CONFIG).read_bytes())
+    write_file(folder / CONFIG, (folder / str(before) / CONFIG).read_bytes())
     return newest, before
 
 
@@ -126,7 +126,7 @@ def reinstate(repository: Path, name: str, version: int) -> None:
     """Undoes ``withdraw`` of ``version``."""
     folder = repository / name
     (folder / f".{version}.withdrawn").rename(folder / str(version))
-    _write_file(folder / CONFIG, (folder / str(version) / CONFIG).read_bytes())
+    write_file(folder / CONFIG, (folder / str(version) / CONFIG).read_bytes())
 
 
 def remove(repository: Path, name: str) -> None:
@@ -155,12 +155,11 @@ def _clear_up(folder: Path) -> None:
     """Removes what a killed export left half-written, and brings the configuration in line with the newest version."""
     if not folder.is_dir():
         return
-    for partial in folder.glob(".*.part"):
-        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+    clear_partial(folder)
     have = versions(folder)
     own = folder / str(have[-1]) / CONFIG if have else None
     if own is not None and own.is_file():
-        _write_file(folder / CONFIG, own.read_bytes())
+        write_file(folder / CONFIG, own.read_bytes())
 
 
 def _write_version(folder: Path, version: int, content: Content) -> None:
@@ -168,51 +167,15 @@ def _write_version(folder: Path, version: int, content: Content) -> None:
     try:
         partial.mkdir()
         for name, source in content.items():
-            _write_flushed(partial / name, source)
-        _flush_folder(partial)
+            write_flushed(partial / name, source)
+        flush_folder(partial)
         partial.rename(folder / str(version))
-        _flush_folder(folder)
+        flush_folder(folder)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         if not versions(folder):
             shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _write_file(path: Path, content: bytes) -> None:
-    """By an atomic rename, and not at all where the file says so already: a new date makes a server load it again."""
-    if path.is_file() and path.read_bytes() == content:
-        return
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        _write_flushed(partial, content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _flush_folder(path.parent)
-
-
-def _write_flushed(path: Path, source: Path | bytes) -> None:
-    with path.open("wb") as file:
-        try:
-            if isinstance(source, bytes):
-                file.write(source)
-            else:
-                with source.open("rb") as original:
-                    shutil.copyfileobj(original, file, 2**20)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as error:
-            error.filename = error.filename or str(path)
-            raise
-
-
-def _flush_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _is_same(version: Path, content: Content) -> bool:

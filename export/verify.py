@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle
 from pathlib import Path
@@ -107,8 +107,8 @@ class Parity:
         return "\n".join([*models, f"{self.images} images, {self.crops} crops", *lines])
 
 
-def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig) -> None:
-    """Prints the largest differences; raises ``ParityError`` where one is too large, ``ServerError``, ``OSError``."""
+def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig, say: Callable[[str], None]) -> None:
+    """Says the largest differences; raises ``ParityError`` where one is too large, ``ServerError``, ``OSError``."""
     served = describe(server)
     tolerance = tolerance_for(served, chosen.tolerance)
     wanted = (config.detector.height, config.detector.width)
@@ -116,7 +116,7 @@ def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig) ->
         raise ParityError(f"{DETECTOR} takes {served.detector.input_shape[:2]} pixels, the configuration says {wanted}")
     images = read_images(chosen.images, chosen.limit)
     parity = verify(server, served, load_reference(config), images, tolerance)
-    print(parity.table(served, tolerance), flush=True)
+    say(parity.table(served, tolerance))
     misses = parity.misses(tolerance)
     if misses:
         raise ParityError("; ".join(misses))

@@ -7,57 +7,50 @@ from pathlib import Path
 import pytest
 
 from demo import model_repository
-from demo.model_repository import DETECTOR_WEIGHTS, REID_WEIGHTS, ModelsError, prepare_models
+from demo.model_repository import CONFIG, ModelsError, prepare_models
+from export.config import load_config
+from export.serving import Target
 
 
 @pytest.fixture
-def weights(tmp_path: Path) -> Path:
-    folder = tmp_path / "weights"
-    folder.mkdir()
-    for name in (DETECTOR_WEIGHTS, REID_WEIGHTS):
-        (folder / name).write_bytes(b"these are no weights")
-    return folder
+def config(tmp_path: Path) -> Path:
+    """The demo's own configuration beside files that are no weights."""
+    shutil.copy(CONFIG, tmp_path / "export.yaml")
+    for name in ("detector.safetensors", "reid.safetensors"):
+        (tmp_path / name).write_bytes(b"these are no weights")
+    return tmp_path / "export.yaml"
 
 
-async def test_missing_weights_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ModelsError, match=r"detector.safetensors is missing"):
-        await prepare_models(tmp_path / "repository", tmp_path)
+def test_the_committed_configuration_names_the_committed_weights() -> None:
+    config = load_config(CONFIG)
+    assert config.target is Target.CPU
+    assert config.detector.weights.is_file()
+    assert config.reid.weights.is_file()
+    assert config.repository.resolve() == CONFIG.parents[2] / ".spoton" / "model_repository"
 
 
-async def test_exported_once_and_again_when_the_weights_change(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+async def test_missing_weights_are_named(tmp_path: Path, config: Path) -> None:
+    (tmp_path / "reid.safetensors").unlink()
+    with pytest.raises(ModelsError, match=r"No such file or directory: .*reid\.safetensors"):
+        await prepare_models(tmp_path / "repository", config)
+
+
+async def test_a_failed_export_shows_its_last_lines_and_places_nothing(tmp_path: Path, config: Path) -> None:
+    with pytest.raises(ModelsError, match=r"the last lines of the export:\nexport: .*detector\.safetensors: "):
+        await prepare_models(tmp_path / "repository", config)
+    assert not (tmp_path / "repository").exists()
+
+
+async def test_an_export_that_takes_too_long_is_ended(
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exported: list[Path] = []
-
-    async def note(folder: Path, _weights: Path) -> None:
-        exported.append(folder)
-        for model in model_repository.MODELS:
-            (folder / model).mkdir(parents=True, exist_ok=True)
-            (folder / model / "config.pbtxt").touch()
-
-    monkeypatch.setattr(model_repository, "_run_export", note)
-    repository = tmp_path / "repository"
-    assert await prepare_models(repository, weights)
-    assert not await prepare_models(repository, weights)
-    (weights / REID_WEIGHTS).write_bytes(b"others")
-    assert await prepare_models(repository, weights)
-    assert exported == [repository, repository]
-    shutil.rmtree(repository)
-    assert await prepare_models(repository, weights)
-
-
-async def test_a_failed_export_shows_its_last_lines_and_is_not_taken_for_done(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(model_repository, "ROOT", tmp_path)
-    with pytest.raises(ModelsError, match=r"the last lines of the export:\n.*No module named 'demo'"):
-        await prepare_models(tmp_path / "repository", weights)
-    assert not (tmp_path / "repository.version").exists()
+    monkeypatch.setattr(model_repository, "EXPORT_TIMEOUT_S", 0.01)
+    with pytest.raises(ModelsError, match="took more than 0 s"):
+        await prepare_models(tmp_path / "repository", config)
 
 
 async def test_a_cancelled_export_leaves_no_process(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[asyncio.subprocess.Process] = []
     create = asyncio.create_subprocess_exec
@@ -67,7 +60,7 @@ async def test_a_cancelled_export_leaves_no_process(
         return started[0]
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", remember)
-    preparing = asyncio.create_task(prepare_models(tmp_path / "repository", weights))
+    preparing = asyncio.create_task(prepare_models(tmp_path / "repository", config))
     while not started:
         await asyncio.sleep(0.01)
     preparing.cancel()

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +15,8 @@ import pytest_asyncio
 import yaml
 from safetensors.torch import load_file, save_file
 
-from demo.model_repository import DETECTOR as ARCHITECTURE
-from demo.model_repository import DETECTOR_HW, DETECTOR_WEIGHTS, REID_WEIGHTS, WEIGHTS, prepare_models
-from demo.model_repository import REID as REID_ARCHITECTURE
+from demo.model_repository import CONFIG as DEMO_CONFIG
+from demo.model_repository import prepare_models
 from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
@@ -51,18 +49,9 @@ FP32 = TOLERANCES[Precision.FP32]
 real_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"no Penn-Fudan photos in {PHOTOS}")
 
 
-CONFIG: dict[str, Any] = {
-    "target": "cpu",
-    "repository": "models",
-    "work": "work",
-    "detector": {
-        "architecture": ARCHITECTURE,
-        "weights": str(WEIGHTS / DETECTOR_WEIGHTS),
-        "height": DETECTOR_HW[0],
-        "width": DETECTOR_HW[1],
-    },
-    "reid": {"architecture": REID_ARCHITECTURE, "weights": str(WEIGHTS / REID_WEIGHTS)},
-}
+CONFIG = yaml.safe_load(DEMO_CONFIG.read_text())
+for section in (CONFIG["detector"], CONFIG["reid"]):
+    section["weights"] = str(DEMO_CONFIG.parent / section["weights"])
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -122,7 +111,7 @@ async def test_the_command_shows_the_differences_and_fails_on_a_miss(address: st
     assert "detections without a twin" in passed.stdout
 
     others = tmp_path / "others.safetensors"
-    tensors = load_file(WEIGHTS / REID_WEIGHTS)
+    tensors = load_file(CONFIG["reid"]["weights"])
     changed = {name: tensor + 0.01 * tensor.std() for name, tensor in tensors.items() if tensor.ndim > 1}
     save_file({**tensors, **changed}, others)
     reid = {**CONFIG["reid"], "weights": str(others)}
@@ -203,7 +192,7 @@ async def test_what_cannot_be_compared_is_named(
 
     def check() -> None:
         with Server(address) as server, pytest.raises(ParityError, match=message):
-            verify_served(config, server, config.verify)
+            verify_served(config, server, config.verify, print)
 
     await asyncio.to_thread(check)
 

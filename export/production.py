@@ -1,0 +1,129 @@
+"""Everything that a YAML file asks for, from weights to a server that answers as they do; what is current stays.
+
+A new version that does not load, or misses parity, is taken back, so that what was served before goes on being served.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from export.config import DetectorConfig, ExportConfig, ReidConfig
+from export.files import clear_partial
+from export.records import Facts, digest, is_current, write_record
+from export.repository import Placed, locked, versions
+from export.rollout import roll_back, write_repository
+from export.served import Server
+from export.serving import DETECTOR, REID
+
+SOURCES = Path(__file__).parent
+EXPORTERS = ("torch", "torchvision", "timm", "onnx", "onnx-ir", "onnxscript")
+"""What else decides how a graph looks."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxFile:
+    """An ONNX file to be made: from what, and how."""
+
+    path: Path
+    description: str
+    facts: Facts
+    make: Callable[[], object]
+
+
+def export_all(config: ExportConfig, say: Say) -> None:
+    """Makes what is not current, places it, and has the server named in ``config`` load and prove it.
+
+    Raises ``ValueError`` or ``OSError`` with a sentence for people; what is served is then what it was before.
+    """
+    with locked(config.work):
+        clear_partial(config.work)
+        files = [_detector_file(config.work, config.detector), _reid_file(config.work, config.reid)]
+        for file in files:
+            _make(file, say)
+        detector, reid = (file.path for file in files)
+        with Server(config.triton) if config.triton else nullcontext() as server:
+            placed = write_repository(
+                config.target,
+                config.repository,
+                detector=detector,
+                reid=reid,
+                detector_serving=config.serving(DETECTOR),
+                reid_serving=config.serving(REID),
+                server=server,
+            )
+            for model in placed:
+                say(f"{model.name}: version {model.version}{'' if model.is_new else ', as before'}")
+            if server is not None:
+                _prove(config, server, placed, say)
+
+
+def _make(file: OnnxFile, say: Say) -> None:
+    if is_current(file.path, file.facts):
+        say(f"{file.path.name}: up to date")
+        return
+    say(f"{file.path.name}: {file.description}")
+    started = time.monotonic()
+    file.make()
+    write_record(file.path, file.facts)
+    say(f"{file.path.name}: made in {time.monotonic() - started:.0f} s, {file.path.stat().st_size / 1e6:.1f} MB")
+
+
+def _prove(config: ExportConfig, server: Server, placed: Sequence[Placed], say: Say) -> None:
+    """Parity, where pictures are given; new versions that miss it go back."""
+    if config.verify is None:
+        return
+    from export.verify import ParityError, verify_served
+
+    try:
+        verify_served(config, server, config.verify, say)
+    except ParityError as error:
+        back = [
+            f"{model.name} is back at version {roll_back(config.repository, model.name, server)}"
+            for model in placed
+            if model.is_new and len(versions(config.repository / model.name)) > 1
+        ]
+        raise ParityError("; ".join([str(error), *back])) from error
+
+
+def _detector_file(work: Path, wanted: DetectorConfig) -> OnnxFile:
+    path = work / f"{DETECTOR}.onnx"
+
+    def make() -> None:
+        from export.onnx_models import export_detector_file
+
+        export_detector_file(wanted.architecture, wanted.weights, path, height=wanted.height, width=wanted.width)
+
+    description = f"{wanted.architecture}, {wanted.height} x {wanted.width}, from {wanted.weights}"
+    return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
+
+
+def _reid_file(work: Path, wanted: ReidConfig) -> OnnxFile:
+    path = work / f"{REID}.onnx"
+
+    def make() -> None:
+        from export.clip_reid import Neck
+        from export.embedders import EmbedderOptions
+        from export.onnx_models import export_reid_file
+
+        options = EmbedderOptions(Neck(wanted.neck), wanted.camera)
+        export_reid_file(wanted.architecture, wanted.weights, path, options, wanted.precision)
+
+    description = f"{wanted.architecture or 'Re-ID'}, {wanted.precision}, from {wanted.weights}"
+    return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
+
+
+def _facts(options: Mapping[str, object], weights: Path) -> Facts:
+    """What an ONNX file depends on; how it is served and where its weights lie are not of that."""
+    return {
+        "options": {name: value for name, value in options.items() if name not in ("serving", "weights")},
+        "weights": digest(weights),
+        "sources": {str(path.relative_to(SOURCES)): digest(path) for path in sorted(SOURCES.rglob("*.py"))},
+        "packages": {name: version(name) for name in EXPORTERS},
+    }

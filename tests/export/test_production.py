@@ -1,0 +1,192 @@
+"""``python -m export all``: what it makes and leaves, and a real server that goes back from a version that misses."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from demo.model_repository import CONFIG, prepare_models
+from demo.servers.state import StateDirectory
+from demo.servers.supervisor import Supervisor
+from demo.servers.triton import Triton
+from export import onnx_models
+from export.config import ExportConfig, load_config
+from export.production import export_all
+from export.records import is_current, write_record
+from export.repository import RepositoryError, locked, versions
+from export.served import Server
+from export.serving import DETECTOR, REID
+from export.verify import ParityError
+from tests.export.test_repository import DETECTOR_TENSORS, REID_TENSORS, SOURCE, write_model
+from tests.export.test_verify import BUILT, PHOTOS, real_photos
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files made, in their order; PyTorch is left out."""
+    names: list[str] = []
+
+    def make_detector(architecture: str, weights: Path, out: Path, *, height: int, width: int) -> None:
+        names.append(out.name)
+        write_model(out, DETECTOR_TENSORS, {**SOURCE, "weights": weights.read_text()})
+
+    def make_reid(architecture: str, weights: Path, out: Path, *_: object) -> None:
+        names.append(out.name)
+        write_model(out, REID_TENSORS, {**SOURCE, "weights": weights.read_text()})
+
+    monkeypatch.setattr(onnx_models, "export_detector_file", make_detector)
+    monkeypatch.setattr(onnx_models, "export_reid_file", make_reid)
+    return names
+
+
+def configured(folder: Path, **changes: Any) -> ExportConfig:
+    content = {
+        "target": "onnxruntime_cuda",
+        "repository": "models",
+        "work": "work",
+        "detector": {"architecture": "net", "weights": "d.pt", "height": 384, "width": 672},
+        "reid": {"weights": "r.pt"},
+        **changes,
+    }
+    path = folder / "export.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return load_config(path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("d.pt", "r.pt"):
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def test_what_is_current_stays(folder: Path, made: list[str]) -> None:
+    said: list[str] = []
+    export_all(configured(folder), said.append)
+    assert made == ["person_detector.onnx", "person_reid.onnx"]
+    assert versions(folder / "models" / DETECTOR) == versions(folder / "models" / REID) == [1]
+    made.clear()
+    said.clear()
+    export_all(configured(folder), said.append)
+    assert made == []
+    assert said == [
+        "person_detector.onnx: up to date",
+        "person_reid.onnx: up to date",
+        "person_detector: version 1, as before",
+        "person_reid: version 1, as before",
+    ]
+
+
+@pytest.mark.parametrize("change", ["weights", "options", "cut", "lost"])
+def test_only_what_changed_is_made_again(folder: Path, made: list[str], change: str) -> None:
+    export_all(configured(folder), print)
+    made.clear()
+    changes: dict[str, Any] = {}
+    onnx = folder / "work" / "person_reid.onnx"
+    if change == "weights":
+        (folder / "r.pt").write_text("others")
+    elif change == "options":
+        changes = {"reid": {"weights": "r.pt", "neck": "before"}}
+    elif change == "cut":
+        onnx.write_bytes(onnx.read_bytes()[:-1])
+    else:
+        onnx.unlink()
+    export_all(configured(folder, **changes), print)
+    assert made == ["person_reid.onnx"]
+    assert versions(folder / "models" / REID) == ([1, 2] if change == "weights" else [1])
+
+
+def test_other_serving_is_another_version_of_the_same_file(folder: Path, made: list[str]) -> None:
+    export_all(configured(folder), print)
+    made.clear()
+    export_all(configured(folder, reid={"weights": "r.pt", "serving": {"instances": 3}}), print)
+    assert made == []
+    assert versions(folder / "models" / REID) == [1, 2]
+    assert versions(folder / "models" / DETECTOR) == [1]
+
+
+def test_an_export_that_fails_leaves_what_is_served(
+    folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_all(configured(folder), print)
+    (folder / "r.pt").write_text("others")
+
+    def fail(*arguments: object) -> None:
+        raise OSError(28, "No space left on device", "work/person_reid.onnx")
+
+    monkeypatch.setattr(onnx_models, "export_reid_file", fail)
+    with pytest.raises(OSError, match=r"No space left on device: .work/person_reid\.onnx."):
+        export_all(configured(folder), print)
+    assert versions(folder / "models" / REID) == [1]
+    (folder / "d.pt").unlink()
+    with pytest.raises(OSError, match=r"No such file or directory: .*d\.pt"):
+        export_all(configured(folder), print)
+
+
+def test_one_export_at_a_time(folder: Path, made: list[str]) -> None:
+    with locked(folder / "work"), pytest.raises(RepositoryError, match="work: another export is writing to it"):
+        export_all(configured(folder), print)
+
+
+def test_a_record_is_of_one_file_and_its_facts(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    assert not is_current(path, {"a": 1})
+    path.write_bytes(b"content")
+    assert not is_current(path, {"a": 1})
+    write_record(path, {"a": 1})
+    assert is_current(path, {"a": 1})
+    assert not is_current(path, {"a": 2})
+    (tmp_path / "file.json").write_text("[1")
+    assert not is_current(path, {"a": 1})
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(tmp_path: Path) -> AsyncIterator[str]:
+    """The demo's models on the real server, and what they were made from beside them."""
+    await prepare_models(BUILT)
+    shutil.copytree(BUILT, tmp_path / "models")
+    shutil.copytree(BUILT.with_name(f"{BUILT.name}.work"), tmp_path / "work")
+    state = StateDirectory(tmp_path / "state")
+    async with Supervisor(state) as supervisor:
+        triton = Triton(state, tmp_path / "models")
+        await supervisor.start([triton])
+        yield triton.address
+
+
+@pytest.mark.servers
+@pytest.mark.timeout(400)
+@real_photos
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_version_that_misses_parity_goes_back(served: str, tmp_path: Path) -> None:
+    content = yaml.safe_load(CONFIG.read_text())
+    for model in ("detector", "reid"):
+        content[model]["weights"] = str(CONFIG.parent / content[model]["weights"])
+    content |= {"repository": "models", "work": "work", "triton": served}
+    path = tmp_path / "export.yaml"
+
+    def run(tolerance: dict[str, float], reid_serving: dict[str, int]) -> list[str]:
+        verify = {"images": str(PHOTOS), "limit": 4, "tolerance": tolerance}
+        changed = {**content, "reid": {**content["reid"], "serving": reid_serving}, "verify": verify}
+        path.write_text(yaml.safe_dump(changed))
+        said: list[str] = []
+        export_all(load_config(path), said.append)
+        return said
+
+    def check() -> None:
+        (first,) = versions(tmp_path / "models" / REID)[-1:]
+        assert f"{REID}: version {first}, as before" in run({}, {})
+        assert f"{REID}: version {first + 1}" in run({}, {"rows_per_run": 2})
+        with pytest.raises(ParityError, match=rf"have no twin; .*{REID} is back at version {first + 1}$"):
+            run({"score": 0.0}, {"rows_per_run": 3})
+        with Server(served) as server:
+            assert server.describe(REID).version == str(first + 1)
+            assert server.describe(REID).batches == (1, 4)
+
+    await asyncio.to_thread(check)
