@@ -13,10 +13,9 @@ from api import websocket
 from api.access.audit import AuditTrail
 from api.access.document import describe_access
 from api.access.headers import SecurityHeaders
-from api.access.rules import PUBLIC
 from api.metrics import ApiMetrics, RequestTimer
 from api.problems import SizeProblems, install_problem_handlers
-from api.routes import analytics, config, health, media, tasks
+from api.routes import analytics, config, health, media, tasks, viewer
 from api.services import open_services
 from orchestrator.homography import load_homographies
 from orchestrator.settings import Settings
@@ -70,10 +69,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(versioned)
     app.include_router(health.router)
     app.include_router(websocket.router)
-
-    @app.get("/", include_in_schema=False, dependencies=[PUBLIC])
-    async def root() -> dict[str, str]:
-        return {"name": "SpotOn", "docs": "/docs", "health": "/health", "environments": f"{PREFIX}/config/environments"}
+    app.include_router(viewer.router)
 
 
 def _version() -> str:

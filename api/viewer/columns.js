@@ -1,0 +1,39 @@
+/** Rows of numbers that grow, kept in typed arrays: hours of boxes fit into memory. */
+export class Columns {
+  constructor(type, width) {
+    this.width = width;
+    this.length = 0; // rows
+    this.values = new type(16 * width);
+  }
+
+  push(...row) {
+    const at = this.length * this.width;
+    if (at + this.width > this.values.length) {
+      const larger = new this.values.constructor(this.values.length * 2);
+      larger.set(this.values);
+      this.values = larger;
+    }
+    for (let column = 0; column < this.width; column++) this.values[at + column] = row[column];
+    this.length += 1;
+  }
+
+  get(row, column = 0) {
+    return this.values[row * this.width + column];
+  }
+
+  row(row) {
+    return Array.from(this.values.subarray(row * this.width, (row + 1) * this.width));
+  }
+
+  /** The first row whose first column is at least `value`, in a rising column; `length` when there is none. */
+  lowerBound(value) {
+    let low = 0;
+    let high = this.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.get(middle) < value) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}

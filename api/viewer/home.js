@@ -1,0 +1,123 @@
+import { ago, element } from "./dom.js";
+import * as server from "./server.js";
+
+const RECENT = 12;
+const REFRESH_MS = 3000;
+
+/** The first page: environments to process, and tasks that were started. */
+export class Home {
+  constructor({ onOpen, onError }) {
+    this._onOpen = onOpen;
+    this._onError = onError;
+    this._environments = element("div", { class: "cards" }, element("p", { class: "notice" }, "Loading …"));
+    this._tasks = element("div", { class: "task-list" });
+    this._health = element("p", { class: "health", role: "status" });
+    this.element = element(
+      "main",
+      { class: "home" },
+      element("h1", {}, "Who was where?"),
+      this._health,
+      element("h2", {}, "Environments"),
+      this._environments,
+      element("h2", {}, "Recent tasks"),
+      this._tasks,
+    );
+    this._refresh();
+    this._timer = setInterval(() => this._refresh(), REFRESH_MS);
+  }
+
+  close() {
+    clearInterval(this._timer);
+  }
+
+  async _refresh() {
+    try {
+      if (!this._known) {
+        this._known = await server.environments();
+        this._showEnvironments();
+      }
+      this._showTasks((await server.tasks(RECENT)).tasks);
+      this._showHealth(await server.health());
+    } catch (error) {
+      this._health.className = "health bad";
+      this._health.textContent = error.message;
+      if (error.status === 401) this._onError(error);
+    }
+  }
+
+  _showEnvironments() {
+    const empty = element("p", { class: "notice" }, "The site file names no environment that you may see.");
+    this._environments.replaceChildren(...(this._known.length ? this._known.map((each) => this._card(each)) : [empty]));
+  }
+
+  _card({ environment_id: id, name, cameras, recorded_from: from }) {
+    const start = element("button", { class: "primary", type: "button", onclick: () => this._start(id, start) }, "Process");
+    const said = `${cameras.length} ${cameras.length === 1 ? "camera" : "cameras"}: ${cameras.join(", ")}`;
+    return element(
+      "article",
+      { class: "card panel", data: { environment: id } },
+      element("h3", {}, name),
+      element("p", {}, said),
+      element("p", { class: "faint" }, from ? `Recorded ${new Date(from).toLocaleString()}` : "Date of recording unknown"),
+      start,
+    );
+  }
+
+  async _start(environmentId, button) {
+    button.disabled = true;
+    try {
+      this._onOpen((await server.start({ environment_id: environmentId })).task_id);
+    } catch (error) {
+      button.disabled = false;
+      this._onError(error);
+    }
+  }
+
+  _showTasks(tasks) {
+    if (!tasks.length) {
+      this._tasks.replaceChildren(element("p", { class: "notice" }, "None yet: choose an environment above."));
+      return;
+    }
+    const state = JSON.stringify(tasks);
+    if (state === this._tasksFor) return;
+    this._tasksFor = state;
+    const focused = document.activeElement?.dataset?.task;
+    this._tasks.replaceChildren(...tasks.map((task) => this._taskRow(task)));
+    if (focused) this._tasks.querySelector(`[data-task="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  _taskRow(task) {
+    const name = this._known.find((each) => each.environment_id === task.environment_id)?.name ?? task.environment_id;
+    const step = task.details?.error ?? task.current_step;
+    return element(
+      "button",
+      { class: "task", type: "button", data: { task: task.task_id }, onclick: () => this._onOpen(task.task_id) },
+      statePill(task),
+      element("span", { class: "task-name" }, element("b", {}, name), element("small", {}, step)),
+      element("span", { class: "faint" }, ago(task.created_at)),
+    );
+  }
+
+  _showHealth({ status, components }) {
+    const down = Object.entries(components).filter(([, part]) => part.status !== "up");
+    this._health.className = status === "healthy" ? "health" : "health bad";
+    this._health.textContent = down.map(([name, part]) => `${name.replaceAll("_", " ")}: ${part.detail}`).join(" · ");
+  }
+}
+
+const WORDS = {
+  QUEUED: "Queued",
+  INITIALIZING: "Starting",
+  DOWNLOADING: "Fetching videos",
+  PROCESSING: "Processing",
+  PAUSED: "Paused",
+  COMPLETED: "Done",
+  FAILED: "Failed",
+  CANCELLED: "Cancelled",
+};
+
+/** A task's state as a pill. */
+export function statePill({ status, progress }) {
+  const percent = status === "PROCESSING" || status === "DOWNLOADING" ? ` ${Math.floor(100 * progress)} %` : "";
+  return element("span", { class: "pill", data: { state: status } }, `${WORDS[status] ?? status}${percent}`);
+}

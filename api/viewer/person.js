@@ -1,0 +1,121 @@
+import { bestSightings } from "./crops.js";
+import { clockTime, duration, element, icon } from "./dom.js";
+import { personColour, personName } from "./people.js";
+import * as server from "./server.js";
+
+const CROPS = 6;
+
+/** Who is in focus: best pictures, where and how long they were seen, how far they walked. */
+export class PersonPanel {
+  /** `onSeek(position)`, `onClose()`, `onSimilar(globalId)`. */
+  constructor(recording, cutter, cameras, { onSeek, onClose, onSimilar }) {
+    this._recording = recording;
+    this._cutter = cutter;
+    this._cameras = cameras;
+    this._actions = { onSeek, onClose, onSimilar };
+    this._globalId = null;
+    this.element = element("section", { class: "person panel", hidden: true, aria: { label: "Person in focus", live: "polite" } });
+  }
+
+  /** Shows somebody, or nobody. */
+  show(globalId) {
+    if (globalId === this._globalId) return;
+    this._globalId = globalId;
+    this.element.hidden = globalId === null;
+    this._cropsFor = null;
+    if (globalId === null) return this.element.replaceChildren();
+    this.element.style.setProperty("--person", personColour(globalId));
+    this._facts = element("p", { class: "facts" });
+    this._walk = element("p", { class: "facts" });
+    this._crops = element("div", { class: "crops", aria: { label: "Best pictures" } });
+    this._bars = element("div", { class: "bars" });
+    const close = element("button", { class: "ghost", type: "button", title: "Nobody in focus (Esc)", onclick: this._actions.onClose }, icon("close"));
+    close.setAttribute("aria-label", "Close");
+    this.element.replaceChildren(
+      element("header", {}, element("span", { class: "chip" }, personName(globalId)), element("h2", {}, `Person ${personName(globalId)}`), close),
+      this._facts,
+      this._crops,
+      element("h3", {}, "Time in view"),
+      this._bars,
+      this._walk,
+      element("button", { class: "secondary", type: "button", onclick: () => this._actions.onSimilar(globalId) }, icon("search"), "Who looks like this"),
+    );
+    this.refresh();
+    this._fetchWalk(globalId);
+  }
+
+  /** Brings the figures up to date; to be called now and then. */
+  refresh() {
+    const person = this._globalId === null ? null : this._recording.people.get(this._globalId);
+    if (this._globalId === null) return;
+    if (!person) {
+      this._facts.textContent = "Not seen any more: the second look over the recording knows them under another number.";
+      return;
+    }
+    const perCamera = this._recording.timePerCamera(this._globalId);
+    const spans = [...person.sightings.values()].flat();
+    const last = Math.max(...spans.map(({ to }) => to));
+    const when = (frame) => clockTime(this._recording.positionOf(frame));
+    this._facts.textContent = `First seen at ${when(person.firstFrame)}, last at ${when(last)}, by ${perCamera.size} of ${this._cameras.length} cameras.`;
+    this._drawBars(perCamera, person);
+    this._drawCrops();
+  }
+
+  _drawBars(perCamera, person) {
+    const most = Math.max(...perCamera.values(), 1e-6);
+    this._bars.replaceChildren(
+      ...this._cameras.map(({ camera_id: cameraId }) => {
+        const seconds = perCamera.get(cameraId) ?? 0;
+        const fill = element("span", { class: "fill" });
+        fill.style.width = `${(100 * seconds) / most}%`;
+        const first = person.sightings.get(cameraId)?.[0].from;
+        return element(
+          "button",
+          {
+            class: "bar",
+            type: "button",
+            disabled: !seconds,
+            data: { camera: cameraId, seconds: seconds.toFixed(3) },
+            title: seconds ? `To their first moment in ${cameraId}` : `Not seen by ${cameraId}`,
+            onclick: () => this._actions.onSeek(this._recording.positionOf(first)),
+          },
+          element("b", {}, cameraId),
+          element("span", { class: "track" }, fill),
+          element("span", {}, seconds ? duration(seconds) : "–"),
+        );
+      }),
+    );
+  }
+
+  _drawCrops() {
+    const best = bestSightings(this._recording, this._globalId, CROPS);
+    const state = JSON.stringify(best.map(({ cameraId }) => cameraId));
+    if (state === this._cropsFor) return;
+    this._cropsFor = state;
+    this._crops.replaceChildren(...best.map((sighting) => this._crop(sighting)));
+  }
+
+  _crop({ cameraId, frame, box }) {
+    const position = this._recording.positionOf(frame);
+    const button = element("button", { class: "crop", type: "button", onclick: () => this._actions.onSeek(position) });
+    const caption = element("small", {}, `${cameraId} ${clockTime(position)}`);
+    button.setAttribute("aria-label", `Picture from ${cameraId} at ${clockTime(position)}: go there`);
+    button.append(element("span", { class: "waiting" }), caption);
+    this._cutter.cut(cameraId, frame, box).then(
+      (canvas) => button.firstChild.replaceWith(canvas),
+      () => button.remove(),
+    );
+    return button;
+  }
+
+  async _fetchWalk(globalId) {
+    try {
+      const { summary } = await server.trajectory(globalId, this._recording.taskId);
+      if (globalId !== this._globalId || !summary?.sightings) return;
+      const speed = summary.mean_speed_mps === null ? "" : `, ${summary.mean_speed_mps.toFixed(1)} m/s on average`;
+      this._walk.textContent = `Walked ${summary.distance_m.toFixed(0)} m in view${speed}.`;
+    } catch {
+      this._walk.textContent = ""; // what is drawn does not need it
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import { clockTime, element } from "./dom.js";
+import { personColour, personName } from "./people.js";
+
+const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600];
+const LABEL_EVERY_PX = 80;
+
+/** When each camera saw whom: a row for every person, in it a lane for every camera; and the position over all. */
+export class Timeline {
+  /** `onPick(globalId)`, `onSeek(position)`. */
+  constructor(recording, cameraIds, onPick, onSeek) {
+    this._recording = recording;
+    this._cameraIds = cameraIds;
+    this._onPick = onPick;
+    this._onSeek = onSeek;
+    this._focus = null;
+    this._rows = new Map(); // global id -> {row, lanes, state}
+    this._axis = element("div", { class: "axis" });
+    this._known = element("div", { class: "known" });
+    this._head = element("div", { class: "playhead" });
+    this._slider = element("div", {
+      class: "slider",
+      tabIndex: 0,
+      role: "slider",
+      aria: { label: "Position in the recording", valuemin: "0", valuemax: "0", valuenow: "0" },
+    });
+    this._slider.append(this._known, this._axis);
+    this._list = element("div", { class: "rows", role: "list", aria: { label: "People" } });
+    this._empty = element("p", { class: "notice" }, "Nobody has been identified yet.");
+    const top = element("div", { class: "timeline-head" }, element("span", { class: "corner" }, "People"), this._slider);
+    this._body = element("div", { class: "timeline-body" }, top, this._list, this._empty, this._head);
+    this.element = element("section", { class: "timeline panel", aria: { label: "Timeline" } }, this._body);
+    this._scrub(this._slider);
+  }
+
+  set focus(globalId) {
+    this._focus = globalId;
+    for (const [id, { row, button }] of this._rows) {
+      row.classList.toggle("focused", id === globalId);
+      row.classList.toggle("faded", globalId !== null && id !== globalId);
+      button.setAttribute("aria-pressed", String(id === globalId));
+    }
+    this._rows.get(globalId)?.row.scrollIntoView({ block: "nearest" });
+  }
+
+  /** Draws rows that changed; to be called now and then. */
+  refresh() {
+    const { people, duration, knownUntil } = this._recording;
+    this._empty.hidden = people.size > 0;
+    for (const person of people.values()) this._row(person, duration);
+    for (const [globalId, { row }] of this._rows) {
+      if (people.has(globalId)) continue;
+      row.remove();
+      this._rows.delete(globalId);
+    }
+    this._known.style.width = `${duration ? (100 * knownUntil) / duration : 0}%`;
+    this._drawAxis(duration);
+  }
+
+  /** Puts the position where it is now. */
+  draw(position) {
+    const { duration } = this._recording;
+    const share = duration ? position / duration : 0;
+    this._head.style.setProperty("--share", share.toFixed(5));
+    this._slider.setAttribute("aria-valuemax", duration.toFixed(1));
+    this._slider.setAttribute("aria-valuenow", position.toFixed(1));
+    this._slider.setAttribute("aria-valuetext", `${clockTime(position)} of ${clockTime(duration)}`);
+  }
+
+  _row(person, duration) {
+    const { globalId, sightings } = person;
+    const known = this._rows.get(globalId) ?? this._makeRow(globalId);
+    const state = JSON.stringify([duration, [...sightings]]);
+    if (known.state === state) return;
+    known.state = state;
+    known.lanes.replaceChildren(
+      ...this._cameraIds.map((cameraId) =>
+        element(
+          "div",
+          { class: "lane", title: cameraId },
+          ...(sightings.get(cameraId) ?? []).map(({ from, to }) => this._span(globalId, cameraId, from, to, duration)),
+        ),
+      ),
+    );
+    const cameras = [...sightings.keys()];
+    known.button.title = `Seen by ${cameras.join(", ")}`;
+    known.button.setAttribute("aria-label", `Person ${personName(globalId)}, seen by ${cameras.join(", ")}`);
+  }
+
+  _span(globalId, cameraId, from, to, duration) {
+    const [start, end] = [this._recording.positionOf(from), this._recording.positionOf(to + 1)];
+    const span = element("div", { class: "span", data: { camera: cameraId, from: String(from), to: String(to) } });
+    span.style.left = `${(100 * start) / duration}%`;
+    span.style.width = `${(100 * (end - start)) / duration}%`;
+    span.title = `${personName(globalId)} in ${cameraId}, ${clockTime(start)} to ${clockTime(end)}`;
+    return span;
+  }
+
+  _makeRow(globalId) {
+    const chip = element("span", { class: "chip" }, personName(globalId));
+    const button = element("button", { class: "who", type: "button", onclick: () => this._onPick(globalId) }, chip);
+    const lanes = element("div", { class: "lanes" });
+    lanes.addEventListener("click", (event) => {
+      this._onPick(globalId, true);
+      this._onSeek(this._positionOf(lanes, event));
+    });
+    const row = element("div", { class: "row", role: "listitem", data: { person: globalId } }, button, lanes);
+    row.style.setProperty("--person", personColour(globalId));
+    this._list.append(row);
+    const made = { row, button, lanes, state: null };
+    this._rows.set(globalId, made);
+    return made;
+  }
+
+  _drawAxis(duration) {
+    const width = this._slider.clientWidth;
+    if (this._axisFor === `${duration} ${width}` || !duration) return;
+    this._axisFor = `${duration} ${width}`;
+    const step = STEPS_S.find((seconds) => (seconds / duration) * width >= LABEL_EVERY_PX) ?? 7200;
+    const marks = [];
+    for (let at = 0; at < duration - step / 4; at += step) {
+      const mark = element("span", {}, clockTime(at));
+      mark.style.left = `${(100 * at) / duration}%`;
+      marks.push(mark);
+    }
+    this._axis.replaceChildren(...marks);
+  }
+
+  _scrub(target) {
+    const seek = (event) => this._onSeek(this._positionOf(target, event));
+    target.addEventListener("pointerdown", (event) => {
+      target.setPointerCapture(event.pointerId);
+      seek(event);
+    });
+    target.addEventListener("pointermove", (event) => {
+      if (target.hasPointerCapture(event.pointerId)) seek(event);
+    });
+  }
+
+  _positionOf(target, event) {
+    const { left, width } = target.getBoundingClientRect();
+    return (Math.min(Math.max(0, event.clientX - left), width) / width) * this._recording.duration;
+  }
+}

@@ -1,0 +1,266 @@
+import { CameraView } from "./camera.js";
+import { CropCutter } from "./crops.js";
+import { element, icon } from "./dom.js";
+import { Feed } from "./feed.js";
+import { statePill } from "./home.js";
+import { MapView } from "./map.js";
+import { PersonPanel } from "./person.js";
+import { Player } from "./player.js";
+import { Recording } from "./recording.js";
+import * as server from "./server.js";
+import { Timeline } from "./timeline.js";
+import { Transport } from "./transport.js";
+
+const REFRESH_MS = 500; // of everything that is not tied to a frame
+const HEAT_EVERY_MS = 5000;
+const HEAT_CELL_M = 0.5;
+
+/** One task: its cameras, map, timeline and people, all at the same position and with the same person in focus. */
+export class Workspace {
+  constructor(taskId, { onError, place, state }) {
+    this._taskId = taskId;
+    this._onError = onError;
+    this._place = place;
+    this._state = state;
+    this._focus = null;
+    this._closed = false;
+    this.recording = new Recording(taskId);
+    this.element = element("main", { class: "workspace" }, element("p", { class: "notice big", role: "status" }, "Opening the task …"));
+    this._begin();
+  }
+
+  close() {
+    this._closed = true;
+    clearInterval(this._timer);
+    this._feed?.close();
+    this._player?.close();
+    this._cutter?.close();
+  }
+
+  onKey(event) {
+    if (!this._player) return false;
+    if (event.target.matches?.("button, a") && (event.key === " " || event.key === "Enter")) return false;
+    const actions = {
+      " ": () => this._player.toggle(),
+      ArrowLeft: () => this._move(event, -1),
+      ArrowRight: () => this._move(event, 1),
+      ArrowUp: () => this._focusNext(-1),
+      ArrowDown: () => this._focusNext(1),
+      Escape: () => this.focus(null),
+      "+": () => this._transport.faster(1),
+      "=": () => this._transport.faster(1),
+      "-": () => this._transport.faster(-1),
+      h: () => this._toggleHeat(),
+    };
+    const action = actions[event.key] ?? actions[event.key.toLowerCase()];
+    action?.();
+    return Boolean(action);
+  }
+
+  /** Emphasises somebody everywhere; other viewers of a running task follow. */
+  focus(globalId, { tell = true } = {}) {
+    if (globalId === this._focus) return;
+    this._focus = globalId;
+    for (const part of [...this._cameras, this._map, this._timeline]) part.focus = globalId;
+    this._person.show(globalId);
+    if (!tell || this.recording.isFinal) return;
+    // Somebody who may only look keeps the focus to themselves.
+    server.control(this._taskId, globalId === null ? "clear_focus" : "focus_track", globalId).catch(() => {});
+  }
+
+  /** What is on the screen, as plain values. */
+  snapshot() {
+    if (!this._player) return {};
+    const { position, playing, waiting, rate } = this._player;
+    const cameras = this._cameras.map((view) => [view.id, view.shown && plain(view.shown)]);
+    return {
+      taskId: this._taskId,
+      status: this.recording.status?.status ?? null,
+      connection: this._connection,
+      position,
+      playing,
+      waiting,
+      rate,
+      duration: this.recording.duration,
+      knownUntil: this.recording.knownUntil,
+      focus: this._focus,
+      cameras: Object.fromEntries(cameras),
+      map: this._map.drawn,
+      people: [...this.recording.people.keys()],
+      seek: (to) => this._player.seek(to),
+      pause: () => this._player.pause(),
+    };
+  }
+
+  async _begin() {
+    let found;
+    try {
+      const status = await server.status(this._taskId);
+      this.recording.status = status;
+      found = await server.cameras(status.environment_id);
+      this._environment = (await server.environments()).find((each) => each.environment_id === status.environment_id);
+    } catch (error) {
+      return this._fail(error);
+    }
+    if (this._closed) return;
+    this._build(found);
+    this._feed = new Feed(this._taskId, (message) => this._take(message), (state) => this._connected(state));
+    this._feed.open();
+    this._timer = setInterval(() => this._refresh(), REFRESH_MS);
+  }
+
+  _fail(error) {
+    if (this._closed) return;
+    const again = element("button", { class: "primary", type: "button", onclick: () => this._begin() }, "Try again");
+    this.element.replaceChildren(element("div", { class: "failure", role: "alert" }, element("p", {}, error.message), again));
+    if (error.status === 401) this._onError(error);
+  }
+
+  _build(cameras) {
+    const { recording } = this;
+    const pick = (globalId, keep = false) => this.focus(globalId === this._focus && !keep ? null : globalId);
+    const seek = (position) => this._player.seek(position);
+    this._cameras = cameras.map((camera) => new CameraView(camera, recording, pick));
+    this._map = new MapView(recording, pick);
+    const ids = cameras.map((camera) => camera.camera_id);
+    this._timeline = new Timeline(recording, ids, pick, seek);
+    this._cutter = new CropCutter(recording);
+    this._person = new PersonPanel(recording, this._cutter, cameras, {
+      onSeek: seek,
+      onClose: () => this.focus(null),
+      onSimilar: () => {},
+    });
+    this._player = new Player(recording, this._cameras, () => this._draw());
+    this._transport = new Transport(this._player, recording);
+    this._heatButton = element(
+      "button",
+      { class: "secondary toggle", type: "button", title: "Where people spend their time (H)", onclick: () => this._toggleHeat(), aria: { pressed: "false" } },
+      icon("heat"),
+      "Heatmap",
+    );
+    this._banner = element("p", { class: "banner", role: "status", hidden: true });
+    const map = element(
+      "section",
+      { class: "panel map-panel", aria: { label: "Map" } },
+      element("header", {}, element("h2", {}, "Map"), this._heatButton),
+      this._map.element,
+    );
+    const grid = element("section", { class: "cameras", aria: { label: "Cameras" } }, ...this._cameras.map((each) => each.element));
+    grid.dataset.count = String(cameras.length);
+    this.element.replaceChildren(
+      this._banner,
+      element("div", { class: "stage" }, grid, this._transport.element, this._timeline.element),
+      element("aside", { class: "side" }, map, this._person.element),
+    );
+    this._showPlace();
+    this._player.play();
+  }
+
+  _take(message) {
+    const type = this.recording.take(message);
+    if (type === "status_update") this._showState();
+    if (type === "focus_changed") this.focus(this.recording.focus, { tell: false });
+  }
+
+  _connected(state) {
+    this._connection = state.kind;
+    const bad = state.kind === "waiting" || state.kind === "refused";
+    this._banner.hidden = !bad;
+    this._banner.textContent = bad ? state.text : "";
+    if (state.status === 401) this._onError(state);
+  }
+
+  _draw() {
+    const { position } = this._player;
+    for (const view of this._cameras) view.redraw();
+    this._map.draw(position);
+    this._timeline.draw(position);
+    this._transport.draw();
+  }
+
+  _refresh() {
+    if (this._refreshed === this.recording.version) return;
+    this._refreshed = this.recording.version;
+    this._map.measure();
+    this._timeline.refresh();
+    this._person.refresh();
+    if (this._heatOn && performance.now() - this._heatAt > HEAT_EVERY_MS) this._fetchHeat();
+  }
+
+  _showPlace() {
+    const { environment_id: id } = this.recording.status;
+    this._place.replaceChildren(element("b", {}, this._environment?.name ?? id));
+    this._showState();
+  }
+
+  _showState() {
+    const { status } = this.recording;
+    const words = status.details?.error ?? status.current_step;
+    const bar = element("progress", { max: 1, value: status.progress, title: `${Math.round(100 * status.progress)} %` });
+    const absent = [status.details?.absent].flat().filter(Boolean).join("; ");
+    const said = element("span", { class: "step", title: absent || words }, absent ? `${words} (${absent})` : words);
+    this._state.replaceChildren(statePill(status), ...(this.recording.isFinal ? [] : [bar]), said, ...this._controls(status.status));
+    if (status.status === "FAILED") {
+      this._banner.hidden = false;
+      this._banner.textContent = `The task failed: ${words}`;
+    }
+  }
+
+  _controls(status) {
+    if (this.recording.isFinal) return [];
+    const button = (action, label, name) => {
+      const made = element("button", { class: "ghost", type: "button", title: label, onclick: () => this._control(action) }, icon(name));
+      made.setAttribute("aria-label", label);
+      return made;
+    };
+    const hold = status === "PAUSED" ? button("resume", "Resume processing", "play") : button("pause", "Pause processing", "pause");
+    return [hold, button("cancel", "Cancel processing", "stop")];
+  }
+
+  async _control(action) {
+    try {
+      this.recording.status = await server.control(this._taskId, action);
+      this._showState();
+    } catch (error) {
+      this._onError(error);
+    }
+  }
+
+  _toggleHeat() {
+    this._heatOn = !this._heatOn;
+    this._heatButton.setAttribute("aria-pressed", String(this._heatOn));
+    if (this._heatOn) return this._fetchHeat();
+    this._map.heat = null;
+    this._map.draw(this._player.position);
+  }
+
+  async _fetchHeat() {
+    this._heatAt = performance.now();
+    try {
+      const heat = await server.heatmap(this._taskId, HEAT_CELL_M);
+      if (!this._heatOn) return;
+      this._map.heat = heat;
+      this._map.draw(this._player.position);
+    } catch (error) {
+      this._onError(error);
+    }
+  }
+
+  _move({ shiftKey }, direction) {
+    if (shiftKey) this._player.seek(this._player.position + 5 * direction);
+    else this._player.step(direction);
+  }
+
+  _focusNext(step) {
+    const people = [...this.recording.people.keys()];
+    if (!people.length) return;
+    const at = people.indexOf(this._focus);
+    const next = at < 0 ? (step > 0 ? 0 : people.length - 1) : (at + step + people.length) % people.length;
+    this.focus(people[next]);
+  }
+}
+
+function plain({ batch, mediaTime, frame, exact, boxes }) {
+  const flat = boxes.map(({ tracklet, globalId, box }) => ({ track: tracklet.trackId, globalId, box }));
+  return { batch, mediaTime, frame, exact, boxes: flat };
+}
