@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from orchestrator.errors import ModelContractError
+from orchestrator.feet import Feet, FootModel
 from orchestrator.homography import Homography, foot_points
 from orchestrator.identity.gallery import Look
 from orchestrator.identity.online import IdentityAssociator, IdentityRules, make_topology
 from orchestrator.identity.tables import NOBODY, Sightings
+from orchestrator.polygons import inside
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment, Quadrant
 from orchestrator.tracking.factory import create_tracker
-from orchestrator.values import Detections, Float32, Float64, Identities, Int64, Tracks
+from orchestrator.values import Bool, Detections, Float32, Float64, Identities, Int64, Tracks
 
-FOOT_ERROR = 0.05
-"""Standard error of a box's foot point in either direction, as a share of the box's height: detectors' boxes of people
-jitter by about this (at IoU 0.8 to 0.9 with the truth), and feet move within a step."""
-CUT_FOOT_ERROR = 0.3
-"""The same downwards where the frame's lower edge cuts the box: the feet may be anywhere below."""
 CUT_MARGIN = 0.005
 """A box that ends within this share of the frame's size from an edge counts as cut by it."""
+FORGET_EVERY = 100
+"""Ticks between two looks for tracks that can be forgotten."""
 MAP_ERROR_M = 0.25
 """Added error of a place: calibration, and that cameras from two sides see two sides of the feet."""
 
@@ -52,6 +51,8 @@ class CameraResult:
     tracks: Tracks
     identities: Identities
     """Row by row with ``tracks``."""
+    spread: Float64
+    """[N, 3] covariance of the places as xx, xy, yy, square metres; NaN where unknown. Row by row with ``tracks``."""
     embeddings: Float32
     """[N, D] row by row with ``tracks``."""
 
@@ -94,10 +95,13 @@ class Associator:
         self._camera_ids = ids
         self._camera_rows = {camera_id: row for row, camera_id in enumerate(ids)}
         self._homographies = homographies
+        self._feet = {name: FootModel(found) for name, found in homographies.items() if name in self._camera_rows}
+        self._area = environment.area
         self._prefix = task_id[:8]
         self._trackers = {camera_id: create_tracker(settings, camera_id, rate) for camera_id in ids}
         self._identity = IdentityAssociator(len(ids), rules)
         self._detection_threshold = settings.detection_threshold
+        self._remembered_ticks = 2 * settings.lost_track_buffer
         self._dimension = 0
 
     def update(self, tick: int, inputs: Sequence[CameraInput]) -> list[CameraResult]:
@@ -115,17 +119,18 @@ class Associator:
         """
         for item in inputs:
             self._check_dimension(item)
-        tracks = [
-            self._trackers[item.camera_id].update(tick, item.size_hw, item.detections, item.embeddings)
-            for item in inputs
-        ]
+        tracks = [self._track(tick, item) for item in inputs]
         looks = [_taken(item.embeddings, found.detection_rows) for item, found in zip(inputs, tracks, strict=True)]
-        sightings = [self._sight(*row) for row in zip(inputs, tracks, looks, strict=True)]
+        sightings = [self._sight(tick, *row) for row in zip(inputs, tracks, looks, strict=True)]
         people = self._identity.update(tick, self._joined(sightings))
         ends = np.cumsum([len(found) for found in tracks])
         return [
             CameraResult(
-                item.camera_id, found, Identities([self._global_id(p) for p in named.tolist()], seen.map_xy), look
+                item.camera_id,
+                found,
+                Identities([self._global_id(p) for p in named.tolist()], seen.map_xy),
+                seen.spread,
+                look,
             )
             for item, found, named, seen, look in zip(
                 inputs, tracks, np.split(people, ends[:-1]) if inputs else [], sightings, looks, strict=True
@@ -153,6 +158,8 @@ class Associator:
         parts["identity"] = self._identity.snapshot()
         buffer = io.BytesIO()
         arrays = {name: np.frombuffer(part, np.uint8) for name, part in parts.items()}
+        for camera_id, model in self._feet.items():
+            arrays |= {f"feet_{name}_{camera_id}": column for name, column in model.state().items()}
         np.savez(buffer, dimension=self._dimension, **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
 
@@ -168,6 +175,8 @@ class Associator:
                 for camera_id, tracker in self._trackers.items():
                     tracker.restore(arrays[f"tracker_{camera_id}"].tobytes())
                 self._identity.restore(arrays["identity"].tobytes())
+                for camera_id, model in self._feet.items():
+                    model.restore({name: arrays[f"feet_{name}_{camera_id}"] for name in ("counts", "tracks")})
         except (OSError, KeyError, EOFError) as error:
             raise ValueError(f"not the state of an associator of these cameras: {error}") from error
 
@@ -181,19 +190,42 @@ class Associator:
                 f"camera {item.camera_id}: embeddings of {dimension} values, {self._dimension} until now"
             )
 
-    def _sight(self, item: CameraInput, tracks: Tracks, looks: Float32) -> Sightings:
-        feet = foot_points(tracks.boxes)
+    def _track(self, tick: int, item: CameraInput) -> Tracks:
+        """The tracks of the people inside the environment's area."""
+        tracker, homography = self._trackers[item.camera_id], self._homographies.get(item.camera_id)
+        if self._area is None or homography is None:
+            return tracker.update(tick, item.size_hw, item.detections, item.embeddings)
+        rows = np.flatnonzero(inside(homography.to_map(foot_points(item.detections.boxes)), self._area))
+        found = tracker.update(tick, item.size_hw, item.detections.select(rows), item.embeddings[rows])
+        return replace(found, detection_rows=rows[found.detection_rows])
+
+    def _sight(self, tick: int, item: CameraInput, tracks: Tracks, looks: Float32) -> Sightings:
+        cut = _cut_edges(tracks.boxes, item.size_hw)
+        sure = tracks.scores >= self._detection_threshold
+        feet = self._place(tick, item.camera_id, tracks, sure, cut)
         homography = self._homographies.get(item.camera_id)
-        cut = cut_edges(tracks.boxes, item.size_hw)
-        fit = (tracks.scores >= self._detection_threshold) & ~cut.any(axis=1)
+        places = homography.to_map(feet.points) if homography else np.full((len(tracks), 2), np.nan)
+        outside = np.zeros(len(tracks), np.bool_)
+        if self._area is not None and homography is not None:
+            outside = ~inside(places, self._area)
         return Sightings(
             np.full(len(tracks), self._camera_rows[item.camera_id]),
             tracks.track_ids,
-            homography.to_map(feet) if homography else np.full((len(tracks), 2), np.nan),
-            place_spread(homography, tracks.boxes, cut[:, 3]) if homography else np.full((len(tracks), 3), np.nan),
-            _quadrants(feet, item.size_hw),
-            np.where(fit[:, None], looks, 0),
+            places,
+            _spread(homography, feet) if homography else np.full((len(tracks), 3), np.nan),
+            _quadrants(feet.points, item.size_hw),
+            np.where((sure & ~cut.any(axis=1))[:, None], looks, 0),
+            feet.upright & ~outside,
         )
+
+    def _place(self, tick: int, camera_id: str, tracks: Tracks, sure: Bool, cut: Bool) -> Feet:
+        model = self._feet.get(camera_id)
+        if model is None:
+            nowhere = np.full((len(tracks), 2), np.nan)
+            return Feet(foot_points(tracks.boxes), nowhere, np.ones(len(tracks), np.bool_))
+        if tick % FORGET_EVERY == 0:
+            model.forget(tick - self._remembered_ticks)
+        return model.place(tick, tracks.track_ids, tracks.boxes, sure, cut)
 
     def _joined(self, sightings: Sequence[Sightings]) -> Sightings:
         empty = np.zeros((0, self._dimension), np.float32)
@@ -205,6 +237,7 @@ class Associator:
             np.concatenate([np.zeros((0, 3)), *(item.spread for item in sightings)]),
             np.concatenate([np.zeros(0, np.int64), *(item.quadrants for item in sightings)]),
             np.concatenate([empty, *looks]).astype(np.float32),
+            np.concatenate([np.zeros(0, np.bool_), *(item.upright for item in sightings)]),
         )
 
     def _global_id(self, person: int) -> str | None:
@@ -217,21 +250,17 @@ def _taken(embeddings: Float32, rows: Int64) -> Float32:
     return embeddings[rows]
 
 
-def cut_edges(boxes: Float32, size_hw: tuple[int, int]) -> Int64:
-    """[N, 4] bool: whether the frame's left, upper, right, lower edge cuts the box."""
+def _cut_edges(boxes: Float32, size_hw: tuple[int, int]) -> Bool:
+    """[N, 4]: whether the frame's left, upper, right, lower edge cuts the box."""
     height, width = size_hw
     low, high = np.array([width, height]) * CUT_MARGIN, np.array([width, height]) * (1 - CUT_MARGIN)
     return np.hstack([boxes[:, :2] <= low, boxes[:, 2:] >= high])
 
 
-def place_spread(homography: Homography, boxes: Float32, cut: Int64) -> Float64:
+def _spread(homography: Homography, feet: Feet) -> Float64:
     """[N, 3] covariance (xx, xy, yy) of places on the map, m²: pixel errors carried through the homography."""
-    height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
-    sideways = (FOOT_ERROR * height) ** 2
-    downwards = (np.where(cut, CUT_FOOT_ERROR, FOOT_ERROR) * height) ** 2
-    by_pixel = homography.metres_per_pixel(foot_points(boxes))
-    errors = np.stack([sideways, downwards], axis=1)
-    covariance = np.einsum("nij,nj,nkj->nik", by_pixel, errors, by_pixel)
+    by_pixel = homography.metres_per_pixel(feet.points)
+    covariance = np.einsum("nij,nj,nkj->nik", by_pixel, feet.errors**2, by_pixel)
     return np.stack(
         [covariance[:, 0, 0] + MAP_ERROR_M**2, covariance[:, 0, 1], covariance[:, 1, 1] + MAP_ERROR_M**2], axis=1
     )

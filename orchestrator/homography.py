@@ -101,6 +101,10 @@ class Homography:
         """Metres [N, 2] -> pixels [N, 2]; NaN behind the camera."""
         return _project_visible(self.inverse, np.asarray(points, np.float64))
 
+    def weight(self, points: ArrayLike) -> Float64:
+        """W [N] at pixels [N, 2]: 1 / depth up to a factor of the camera; 0 at the horizon, negative above it."""
+        return _project(self.matrix, np.asarray(points, np.float64))[1]
+
     def metres_per_pixel(self, points: ArrayLike) -> Float64:
         """The Jacobian of ``to_map`` [N, 2, 2] at pixels [N, 2]: d(X, Y) / d(u, v); NaN beyond the horizon."""
         pixels = np.asarray(points, np.float64)

@@ -24,6 +24,7 @@ One YAML file::
               metres_per_unit: 0.01           # optional: of the calibration's world, 1 where left out
           c04:
             calibration: {projection: {file: cameras.npz, array: cam4}}   # or an .npy, without 'array'
+        area: [[X, Y], ...]                   # optional: who stands outside this polygon of the map is not looked at
         overlaps: [[c01, c02]]
         exits:
           - {camera: c01, quadrant: upper_left, to: c05}
@@ -190,8 +191,17 @@ class Environment(_Model):
     target_fps: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     cameras: Annotated[dict[str, Camera], Field(min_length=1)]
     """By id, in the order of the file."""
+    area: Annotated[tuple[Point, ...], Field(min_length=3)] | None = None
+    """A polygon on the map, metres: who stands outside is not looked at. None: everybody is."""
     overlaps: tuple[tuple[str, str], ...] = ()
     exits: tuple[ExitRule, ...] = ()
+
+    @field_validator("area")
+    @classmethod
+    def _has_room(cls, value: tuple[Point, ...] | None) -> tuple[Point, ...] | None:
+        if value is not None and (not np.isfinite(value).all() or collinear(np.array(value, np.float64))):
+            raise ValueError("area has to be a polygon of finite points that do not lie on one line")
+        return value
 
     def select(self, camera_ids: Sequence[str] | None) -> tuple[Camera, ...]:
         """The named cameras in the order of the file; all of them for None.

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from orchestrator.identity.doubles import Doubles
 from orchestrator.identity.evidence import WALKING_SPEED_M_S, Topology, weigh
 from orchestrator.identity.tables import NEVER, NOBODY, People, RecentTracks, Sightings, normalised
 from orchestrator.values import Bool, Float64, Int64
@@ -63,6 +64,7 @@ class IdentityAssociator:
         self._people = People.empty(cameras, 0)
         self._rows: dict[tuple[int, int], int] = {}
         self._names: dict[tuple[int, int], int] = {}
+        self._doubles = Doubles()
         self._refreshed: Int64 = np.zeros(0, np.int64)
 
     def update(self, tick: int, sightings: Sightings) -> Int64:
@@ -75,6 +77,8 @@ class IdentityAssociator:
         self._follow(tick, rows, sightings)
         self._correct(tick, rows)
         self._name(tick, rows, sightings)
+        if tick % self._window == 0:
+            self._join_doubles(tick, rows, sightings)
         self._refresh_looks(tick, rows, sightings)
         return self._tracks.person[rows].copy()
 
@@ -93,7 +97,7 @@ class IdentityAssociator:
         buffer = io.BytesIO()
         keys = np.array(list(self._names), np.int64).reshape(-1, 2)
         names = np.array(list(self._names.values()), np.int64)
-        columns = {**self._tracks.columns("track_"), **self._people.columns("person_")}
+        columns = {**self._tracks.columns("track_"), **self._people.columns("person_"), **self._doubles.columns()}
         np.savez(buffer, named=keys, names=names, **columns)
         return buffer.getvalue()
 
@@ -108,6 +112,7 @@ class IdentityAssociator:
                 held = dict(arrays)
             self._tracks = RecentTracks.from_columns(held, "track_")
             self._people = People.from_columns(held, "person_")
+            self._doubles = Doubles.from_columns(held)
             keys, names = held["named"].tolist(), held["names"].tolist()
         except (OSError, KeyError, EOFError) as error:
             raise ValueError(f"not the state of an identity associator: {error}") from error
@@ -217,6 +222,18 @@ class IdentityAssociator:
             if own not in self._names.values():
                 self._people.retired[own] = True
 
+    def _join_doubles(self, tick: int, rows: Int64, sightings: Sightings) -> None:
+        """Gives the name of the older of two people who turned out to be one to all tracks of the younger."""
+        here = self._tracks.person[rows]
+        named = here != NOBODY
+        now = (here[named], sightings.cameras[named], sightings.map_xy[named], sightings.spread[named])
+        people = self._people
+        for older, younger in self._doubles.look(tick, self._rules.rate, *now):
+            self._tracks.person[self._tracks.person == younger] = older
+            self._names = {key: older if person == younger else person for key, person in self._names.items()}
+            people.seen_in[older] = np.maximum(people.seen_in[older], people.seen_in[younger])
+            people.retired[younger] = True
+
     def _own_evidence(self, row: int, person: int, tick: int) -> float:
         """Evidence for the name a track has: where other cameras see the person now; else, what it was given on."""
         seen_in = self._people.seen_in[person].copy()
@@ -239,7 +256,7 @@ class IdentityAssociator:
             value, person = self._assign(due, tick)
             taken = (person != NOBODY) & ((value >= SURE_NATS) | overdue[waiting])
             self._give(tick, due[taken], person[taken], value[taken])
-            new = (person == NOBODY) & ((value <= -SURE_NATS) | overdue[waiting]) & ~taken
+            new = (person == NOBODY) & ((value <= -SURE_NATS) | overdue[waiting]) & ~taken & sightings.upright[waiting]
             if not taken.any():
                 first = new & (sightings.cameras[waiting] == sightings.cameras[waiting][new].min(initial=self._cameras))
                 self._found(tick, due[first])

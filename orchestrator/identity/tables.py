@@ -32,6 +32,8 @@ class Sightings:
     """[N] quarter of the image in which the feet are, in the order of ``site.Quadrant``."""
     looks: Float32
     """[N, D] embeddings; rows of zeros where there is none or the crop is not fit for the gallery."""
+    upright: Bool
+    """[N] False for what cannot be a person who stands at its place: it may be somebody known, and nobody new."""
 
     def __len__(self) -> int:
         return len(self.track_ids)

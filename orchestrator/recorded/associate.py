@@ -114,7 +114,7 @@ def associate(settings: Settings, environment: Environment, recording: Recording
     homographies = load_homographies(environment.model_copy(update={"cameras": {c.id: c for c in recording.cameras}}))
     associator = Associator(settings, environment, recording.cameras, homographies, recording.rate, TASK_ID)
     results = _run(associator, recording)
-    return collect(recording, results, homographies, associator.bindings())
+    return collect(recording, results, associator.bindings())
 
 
 def _run(associator: Associator, recording: Recording) -> list[Sequence[CameraResult]]:

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.association import CameraResult, cut_edges, place_spread
+from orchestrator.association import CameraResult
 from orchestrator.errors import StorageError
-from orchestrator.homography import Homography
 from orchestrator.values import Float64, Int64
 
 if TYPE_CHECKING:
@@ -51,7 +50,6 @@ class FoundTracks:
 def collect(
     recording: Recording,
     results: Sequence[Sequence[CameraResult]],
-    homographies: Mapping[str, Homography],
     names: Mapping[tuple[str, int], str],
 ) -> dict[str, FoundTracks]:
     """The results of all ticks, camera by camera, under the names [camera id, track id] that tracks have in the end."""
@@ -59,20 +57,15 @@ def collect(
     for row, camera in enumerate(recording.cameras):
         own = [tick[row] for tick in results]
         ids = _joined([item.tracks.track_ids for item in own], np.int64)
-        boxes = _joined([item.tracks.boxes for item in own], np.float64, 4)
-        width, height = camera.resolution or (1, 1)
-        homography = homographies.get(camera.id)
-        cut = cut_edges(boxes.astype(np.float32), (height, width))[:, 3]
-        spread = place_spread(homography, boxes, cut) if homography else np.full((len(ids), 3), np.nan)
         numbers = {track: _number(names.get((camera.id, track))) for track in np.unique(ids).tolist()}
         found[camera.id] = FoundTracks(
             np.repeat(np.arange(len(own)), [len(item.tracks) for item in own]),
             ids,
             np.array([numbers[track] for track in ids.tolist()], np.int64),
-            boxes,
+            _joined([item.tracks.boxes for item in own], np.float64, 4),
             _joined([item.tracks.scores for item in own], np.float64),
             _joined([item.identities.map_xy for item in own], np.float64, 2),
-            spread,
+            _joined([item.spread for item in own], np.float64, 3),
         )
     return found
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,7 @@ def see(*rows: tuple[int, int, tuple[float, float]] | tuple[int, int, tuple[floa
         spread,
         np.zeros(len(rows), np.int64),
         np.array([row[3] for row in rows if len(row) == 4], np.float32).reshape(len(rows), -1),
+        np.ones(len(rows), np.bool_),
     )
 
 
@@ -189,3 +192,42 @@ def test_a_state_that_is_none_is_refused():
     for harmful in (b"", b"hello", np.arange(3).tobytes()):
         with pytest.raises(ValueError):
             associator().restore(harmful)
+
+
+def test_what_cannot_stand_there_may_be_somebody_known_and_is_nobody_new():
+    subject = associator()
+    for tick in range(40):
+        seen = see((0, 1, (3, 4)), (1, 1, (3.1, 4)), (1, 2, (8, 8)))
+        found = subject.update(tick, replace(seen, upright=np.array([True, False, False]))).tolist()
+    assert found == [0, 0, NOBODY]
+
+
+def test_two_names_become_one_when_they_keep_standing_on_one_spot():
+    subject = associator()
+    assert names(subject, range(10), (0, 1, (3, 4)), (1, 1, (6, 4))) == [0, 1]
+    for tick in range(10, 40):  # beyond the time in which a name can be corrected
+        subject.update(tick, see((0, 1, (3, 4)), (1, 1, (6, 4))))
+    found = [subject.update(tick, see((0, 1, (3, 4)), (1, 1, (3.2, 4)))).tolist() for tick in range(60, 160)]
+    assert found[0] == [0, 1]
+    assert found[-1] == [0, 0]
+    assert subject.names == {(0, 1): 0, (1, 1): 0}
+
+
+def test_two_whom_a_camera_sees_side_by_side_stay_two():
+    subject = associator()
+    rows = ((0, 1, (3, 4)), (0, 2, (3.4, 4)), (1, 1, (3.2, 4)), (1, 2, (3.4, 4.1)))
+    found = names(subject, range(200), *rows)
+    assert sorted(found) == [0, 0, 1, 1]
+
+
+def test_evidence_for_doubles_goes_through_a_snapshot():
+    first, second = associator(), associator()
+    for tick in range(40):
+        first.update(tick, see((0, 1, (3, 4)), (1, 1, (6, 4))))
+    for tick in range(60, 75):
+        first.update(tick, see((0, 1, (3, 4)), (1, 1, (3.2, 4))))
+    second.restore(first.snapshot())
+    for tick in range(75, 160):
+        seen = see((0, 1, (3, 4)), (1, 1, (3.2, 4)))
+        assert first.update(tick, seen).tolist() == second.update(tick, seen).tolist()
+    assert second.names == {(0, 1): 0, (1, 1): 0}
