@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         print(f"spoton api: {error}", file=sys.stderr)
         return EXIT_UNUSABLE
     with listener:
-        return _serve(app, listener)
+        return _serve(app, listener, settings.api_trusted_proxies)
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -92,12 +92,13 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(app: FastAPI, listener: socket.socket) -> int:
+def _serve(app: FastAPI, listener: socket.socket, proxies: Sequence[str]) -> int:
     config = uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=list(proxies),
         timeout_graceful_shutdown=GRACE_S,
         ws_max_size=MAX_CLIENT_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # costs each client's share of a core, to save bandwidth that is no concern here

@@ -139,6 +139,8 @@ class Settings(BaseSettings):
     """Address to listen on."""
     api_port: Annotated[int, Field(ge=0, le=65535)] = 3847
     """Port to listen on; when it is not set and taken, the next free one."""
+    api_trusted_proxies: Annotated[tuple[str, ...], NoDecode] = ("127.0.0.1",)
+    """Addresses or networks of proxies, separated by commas, whose word on a client's address is taken."""
     access: Literal["off", "on"] = "off"
     """Whether clients must say who they are; off on loopback only."""
     ticket_key: Annotated[SecretStr, Field(min_length=32)] | None = None
@@ -169,10 +171,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="before")
     @classmethod
-    def _split_origins(cls, values: dict[str, object]) -> dict[str, object]:
-        origins = values.get("cors_origins")
-        if isinstance(origins, str):
-            values["cors_origins"] = tuple(origin.strip() for origin in origins.split(",") if origin.strip())
+    def _split_lists(cls, values: dict[str, object]) -> dict[str, object]:
+        for name in ("cors_origins", "api_trusted_proxies"):
+            given = values.get(name)
+            if isinstance(given, str):
+                values[name] = tuple(each.strip() for each in given.split(",") if each.strip())
         return values
 
     @model_validator(mode="after")
@@ -267,7 +270,7 @@ def env_example() -> str:
     ]
     for name, field in Settings.model_fields.items():
         default = field.default.get_secret_value() if isinstance(field.default, SecretStr) else field.default
-        value = "" if default is None or default == () else default
+        value = "" if default is None else ",".join(default) if isinstance(default, tuple) else default
         lines += ["", f"# {field.description}", f"# {PREFIX}{name.upper()}={value}"]
     return "\n".join(lines) + "\n"
 

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,3 +100,25 @@ def test_starts_without_servers_and_stops_when_told(environ, tmp_path, number):
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert len([line for line in errors.splitlines() if "PostgreSQL" in line]) <= 1
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("proxies", "last"), [("127.0.0.1", 401), ("10.0.0.0/8", 429)])
+def test_a_client_s_address_is_what_a_trusted_proxy_says(environ, tmp_path, redis_url, proxies, last):
+    access = {
+        "SPOTON_ACCESS": "on",
+        "SPOTON_TICKET_KEY": "k" * 32,
+        "SPOTON_REDIS_URL": redis_url,
+        "SPOTON_RATE_LIMIT_FAILURES": "1/hour",
+        "SPOTON_API_TRUSTED_PROXIES": proxies,
+    }
+    seen = []
+    with running(environ | access, tmp_path) as process:
+        url = process.stdout.readline().split()[-1]
+        for address in ("203.0.113.1", "203.0.113.1", "203.0.113.2"):
+            request = urllib.request.Request(f"{url}/api/v1/processing-tasks", headers={"X-Forwarded-For": address})
+            with pytest.raises(urllib.error.HTTPError) as refused:
+                urllib.request.urlopen(request, timeout=10)
+            with refused.value as answer:
+                seen.append(answer.code)
+    assert seen == [401, 429, last]

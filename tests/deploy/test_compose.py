@@ -16,6 +16,7 @@ import yaml
 
 from demo.servers.spoton import ENVIRONMENT
 from deploy import make_secrets
+from export.config import load_config
 from orchestrator.settings import PREFIX, Settings, load_settings
 from tests.deploy.compose import FILE, ROOT, load
 
@@ -179,3 +180,16 @@ def test_probe_tells_up_from_down(closed_port: int) -> None:
     assert done.returncode == 1
     assert "refused" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_example_of_an_export_fits_the_mounts_of_the_job() -> None:
+    config = load_config(ROOT / "deploy" / "export.example.yaml")
+    job = SERVICES["export"]
+    places = {volume.split(":")[1] for volume in job["volumes"]}
+    for path in (config.repository, config.work, config.detector.weights.parent, config.reid.weights.parent):
+        assert str(path) in places
+    assert config.triton == settings_of("worker")["SPOTON_TRITON_URL"]
+    assert str(Path(job["command"][-1]).parent) in places
+    served = next(volume for volume in SERVICES["triton"]["volumes"] if volume.startswith("models:"))
+    assert served.split(":")[1] == str(config.repository)
+    assert f"--model-repository={config.repository}" in SERVICES["triton"]["command"]
