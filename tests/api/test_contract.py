@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
+import zipfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import cv2
 import httpx
+import numpy as np
+import pyarrow.parquet
 import pytest
 import pytest_asyncio
 import websockets
@@ -33,6 +39,7 @@ TICK = {
 }  # fmt: skip
 CAMERA = {"image_source", "frame_index_in_sub_video", "media_time_s", "tracks"}
 TRACK = {"track_id", "global_id", "bbox_xyxy", "confidence", "class_id", "map_coords"}
+POINT = {"time", "camera_id", "map_x", "map_y", "bbox", "confidence"}
 HEALTH = {
     "status", "detector_model_loaded", "prototype_tracker_loaded (reid_model)", "homography_matrices_precomputed",
     "components",
@@ -142,6 +149,71 @@ async def test_control(task: Finished) -> None:
     assert [m["payload"] for m in said if m["type"] == "focus_changed"] == [{"global_id": "somebody"}]
 
 
+def somebody(task: Finished) -> str:
+    """The person of whom most was told."""
+    named = [
+        track["global_id"]
+        for tick in task.of("tracking_update")
+        for camera in tick["cameras"].values()
+        for track in camera["tracks"]
+        if track["global_id"]
+    ]
+    return str(max(set(named), key=named.count))
+
+
+async def test_trajectory(task: Finished) -> None:
+    path = f"/analytics_data/trajectory/{somebody(task)}"
+    points = (await task.get(path, task_id=task.id)).json()["points"]
+    assert len(points) > 20
+    assert all(point.keys() >= POINT for point in points)
+    times = [datetime.fromisoformat(point["time"]) for point in points]
+    assert times == sorted(times)
+    half = (await task.get(path, task_id=task.id, **{"from": points[len(points) // 2]["time"]})).json()["points"]
+    assert 0 < len(half) < len(points)
+    table = list(csv.DictReader(io.StringIO((await task.get(path, task_id=task.id, format="csv")).text)))
+    assert len(table) == len(points)
+    columns = pyarrow.parquet.read_table(io.BytesIO((await task.get(path, format="parquet")).content))
+    assert (columns.num_rows, columns.column_names) == (len(points), list(table[0]))
+    assert is_problem(await task.get(path, format="xml"), 422, "format")
+
+
+async def test_heatmap(task: Finished) -> None:
+    grid = (await task.get("/analytics_data/heatmap", environment_id="campus", task_id=task.id, cell_m=1)).json()
+    assert (grid["cell_m"], len(grid["origin"])) == (1, 2)
+    seconds = [cell for row in grid["seconds"] for cell in row]
+    ticks = len(task.of("tracking_update"))
+    assert sum(seconds) > ticks / task.of("media_available")[0]["media_urls"][0]["fps"]  # there are several people
+    assert is_problem(await task.get("/analytics_data/heatmap"), 422, "environment_id")
+
+
+async def test_search(task: Finished) -> None:
+    person = somebody(task)
+    by_id = await task.post("/analytics_data/search", global_id=person, task_id=task.id, limit=3)
+    sightings = by_id.json()["sightings"]
+    assert sightings[0]["global_id"] == person
+    best = [max(s["similarity"] for s in sightings if s["person"] == rank) for rank in {s["person"] for s in sightings}]
+    assert best == sorted(best, reverse=True)
+    assert all({"similarity", "camera_id", "first_time", "last_time"} <= sighting.keys() for sighting in sightings)
+    picture = np.full((128, 64, 3), (40, 90, 200), np.uint8)
+    files = {"image": ("somebody.png", cv2.imencode(".png", picture)[1].tobytes(), "image/png")}
+    by_image = await task.client.post(f"{API}/analytics_data/search", files=files, data={"environment_id": "campus"})
+    assert (by_image.status_code, len(by_image.json()["sightings"]) > 0) == (200, True)
+    assert is_problem(await task.post("/analytics_data/search", global_id="nobody"), 404, "nobody")
+    assert is_problem(await task.post("/analytics_data/search"), 422)
+
+
+async def test_export(task: Finished) -> None:
+    told = sum(len(c["tracks"]) for tick in task.of("tracking_update") for c in tick["cameras"].values())
+    path = f"/analytics_data/tasks/{task.id}/export"
+    mot = zipfile.ZipFile(io.BytesIO((await task.get(path, format="mot")).content))
+    lines = [line for name in mot.namelist() if name.endswith(".txt") for line in mot.read(name).splitlines()]
+    assert len(lines) == told
+    assert all(line.count(b",") >= 8 for line in lines)
+    table = (await task.get(path, format="csv")).text.splitlines()
+    columns = pyarrow.parquet.read_table(io.BytesIO((await task.get(path, format="parquet")).content))
+    assert len(table) - 1 == columns.num_rows == told
+
+
 async def test_both_spellings_answer_alike(task: Finished) -> None:
     one = await task.get(f"/processing-tasks/{task.id}/status")
     other = await task.get(f"/processing_tasks/{task.id}/status")
@@ -203,7 +275,8 @@ async def test_status_update(task: Finished) -> None:
     updates = task.of("status_update")
     assert all(update.keys() == STATUS for update in updates)
     seen = list(dict.fromkeys(update["status"] for update in updates))
-    assert seen == ["QUEUED", "INITIALIZING", "DOWNLOADING", "PROCESSING", "COMPLETED"]
+    assert seen[-4:] == ["INITIALIZING", "DOWNLOADING", "PROCESSING", "COMPLETED"]
+    assert seen[:-4] in ([], ["QUEUED"])  # a worker may have begun before anybody listened
     progress = [update["progress"] for update in updates]
     assert progress == sorted(progress)
     assert (progress[0], progress[-1]) == (0.0, 1.0)
