@@ -12,12 +12,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
-from demo.model_repository import SETTINGS
+from demo.model_repository import CONFIG, SETTINGS
 from demo.servers.ports import LOOPBACK, free_ports
 from demo.servers.postgres import create_database, drop_database
 from tests.deploy.compose import ROOT, service
-from tests.system import Whole
+from tests.system import BUILT, Whole
 from tests.whole.test_whole_way import ended
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session")]
@@ -133,3 +134,21 @@ async def test_a_task_from_start_to_end(whole: Whole, tmp_path: Path) -> None:
             assert (await ended(client, task))["status"] == "COMPLETED"
     finally:
         await drop_database(admin, database)
+
+
+@pytest.mark.usefixtures("whole")  # whose models they are
+async def test_the_export_job_leaves_what_is_up_to_date(tmp_path: Path) -> None:
+    content = yaml.safe_load(CONFIG.read_text())
+    content |= {"repository": str(BUILT / "model_repository"), "work": str(BUILT / "model_repository.work")}
+    for model in ("detector", "reid"):
+        content[model]["weights"] = str(CONFIG.parent / content[model]["weights"])
+    (tmp_path / "export.yaml").write_text(yaml.safe_dump(content))
+    program, *arguments = (word.replace("/etc/spoton", str(tmp_path)) for word in service("export")["command"])
+    assert program == "python"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    said = out.decode()
+    assert process.returncode == 0, said
+    assert said.count("up to date") == 2
