@@ -2,8 +2,8 @@
 
 Messages go out as they are stored; only the URLs of media get a ticket where access is on. A task that does not exist,
 or a ``since`` that is no number, is refused before the handshake with an HTTP problem (404, 422). Close codes: 1000
-after the final ``status_update``, 1013 for a client that reads too slowly (it comes back with ``since``) or while Redis
-is away.
+after the final ``status_update``, 1008 when token or ticket have expired or were revoked, 1013 for a client that reads
+too slowly (it comes back with ``since``) or while Redis is away.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import suppress
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from api.access.principal import NotLoggedInError
 from api.access.rules import WATCHER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.fanout import PAGE_MESSAGES, Message, SlowClientError, Subscription
@@ -28,7 +29,8 @@ from orchestrator.tasks import Task
 SEND_DEADLINE_S = 30.0
 """A client that takes longer than this for one message reads too slowly or is gone."""
 CLOSE_DEADLINE_S = 10.0
-NORMAL, TRY_AGAIN_LATER = 1000, 1013
+RECHECK_S = 30.0
+NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 PONG = json.dumps({"type": "pong", "payload": {}, "seq": None})
 """Not part of the task's sequence, so without a number."""
 
@@ -71,14 +73,13 @@ class _Follower:
 
     async def run(self, first: Iterable[Message]) -> None:
         """Sends and listens until either ends."""
-        sending = asyncio.create_task(self._send_all(first))
-        listening = asyncio.create_task(self._listen())
+        running = {asyncio.create_task(work) for work in (self._send_all(first), self._listen(), self._see_out())}
         try:
-            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sending, listening):
+            for task in running:
                 task.cancel()
-            outcomes = await asyncio.gather(sending, listening, return_exceptions=True)
+            outcomes = await asyncio.gather(*running, return_exceptions=True)
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -138,6 +139,18 @@ class _Follower:
                 return
             if _is_ping(event.get("text")):
                 await self._websocket.send_text(PONG)
+
+    async def _see_out(self) -> None:
+        """Closes when what the client came with is no longer good: it has expired, or was revoked."""
+        while True:
+            await asyncio.sleep(RECHECK_S)
+            try:
+                await self._services.authentication.principal_of(self._websocket, self._task_id)
+            except NotLoggedInError as error:
+                await self._close(POLICY_VIOLATION, str(error))
+                return
+            except SpotOnError:
+                continue  # who cannot be asked about is let stay
 
     async def _close(self, code: int, reason: str) -> None:
         with suppress(TimeoutError, WebSocketDisconnect):

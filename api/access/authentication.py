@@ -75,7 +75,8 @@ class Authentication:
         key, now = digest(text), time.monotonic()
         known = self._known.get(key)
         if known is None or known.until < now:
-            await self._limits.check(Kind.FAILURE, address)  # so that guessing does not reach the database
+            if known is None or known.token is None:  # so that guessing does not reach the database
+                await self._limits.check(Kind.FAILURE, address)
             known = self._known[key] = _Known(await self._tokens.find(key), now + REMEMBER_S)
             self._known.move_to_end(key)
             if len(self._known) > REMEMBERED:

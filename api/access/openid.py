@@ -76,7 +76,8 @@ class Provider:
         roles = [role for role in (Role.OPERATOR, Role.VIEWER) if role in given]
         if not roles:
             raise NotLoggedInError(f"the token's claim {self._role_claim!r} names neither viewer nor operator")
-        name = f"{claims.get('preferred_username') or claims['sub']}"
+        called = claims.get("preferred_username")  # which people may choose themselves; the subject is who they are
+        name = f"user {called} ({claims['sub']})" if called else f"user {claims['sub']}"
         if self._environments_claim is None:
             return Principal(name, roles[0], None)
         return Principal(name, roles[0], tuple(_texts(_claim(claims, self._environments_claim))))

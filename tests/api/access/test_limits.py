@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from api.access import authentication
 from api.access.limits import Kind, Limits, RateLimitedError
 from api.access.principal import Role
 from api.problems import MEDIA_TYPE
@@ -82,7 +83,8 @@ async def test_too_many_requests_are_answered_with_429(live, serve, bearer):
 
 @pytest.mark.servers
 @pytest.mark.asyncio(loop_scope="module")
-async def test_guessing_is_stopped_and_those_who_are_known_go_on(live, serve, bearer):
+async def test_guessing_is_stopped_and_those_who_are_known_go_on(live, serve, bearer, monkeypatch):
+    monkeypatch.setattr(authentication, "REMEMBER_S", 0.0)
     known = await bearer(Role.VIEWER)
     async with serve(live(access="on", ticket_key=KEY, rate_limit_failures="3/hour")) as client:
         await until_prepared(client)

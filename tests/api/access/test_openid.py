@@ -90,9 +90,9 @@ def provider(idp):
 
 async def test_a_token_of_the_provider_is_somebody(idp, provider):
     checked = provider()
-    assert await checked.principal_of(idp.token()) == Principal("u1", Role.VIEWER, None)
+    assert await checked.principal_of(idp.token()) == Principal("user u1", Role.VIEWER, None)
     both = idp.token("two", roles=["other", "viewer", "operator"], preferred_username="ada")
-    assert await checked.principal_of(both) == Principal("ada", Role.OPERATOR, None)
+    assert await checked.principal_of(both) == Principal("user ada (u1)", Role.OPERATOR, None)
     assert idp.asked == ["/.well-known/openid-configuration", "/keys"]
 
 
@@ -145,7 +145,7 @@ async def test_a_new_key_is_fetched_and_made_up_ones_cost_nothing(idp, provider,
     assert {type(each) for each in refused} == {NotLoggedInError}
     assert idp.asked.count("/keys") == 1
     monkeypatch.setattr(openid, "REFRESH_S", 0.0)
-    assert (await checked.principal_of(idp.token("new"))).name == "u1"
+    assert (await checked.principal_of(idp.token("new"))).name == "user u1"
     with pytest.raises(NotLoggedInError):
         await checked.principal_of(idp.token("one", key=RSA_KEY))
 

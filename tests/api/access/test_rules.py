@@ -10,6 +10,7 @@ import pytest
 import websockets
 from fastapi.routing import iter_route_contexts
 
+from api import websocket
 from api.access import authentication
 from api.access.document import stated_rules
 from api.access.principal import Role
@@ -237,3 +238,19 @@ async def test_every_route_about_a_task_or_environment_answers_strangers_as_if_i
             assert seen[0][0] == 404, requests[0]
             asked += 1
     assert asked >= 10
+
+
+@served
+async def test_who_is_no_longer_welcome_is_seen_out(api, tokens, bearer, start, monkeypatch):
+    monkeypatch.setattr(authentication, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(websocket, "RECHECK_S", 0.2)
+    task_id = (await start(await bearer()))["task_id"]
+    text, made = await tokens.make("to be seen out", Role.VIEWER, None, timedelta(minutes=5))
+    address = f"{str(api.base_url).replace('http', 'ws')}/ws/tracking/{task_id}"
+    headers = {"Authorization": f"Bearer {text}"}
+    async with websockets.connect(address, additional_headers=headers, proxy=None) as socket, asyncio.timeout(10):
+        await asyncio.sleep(0.6)
+        assert socket.close_code is None
+        await tokens.revoke(made.id)
+        await socket.wait_closed()
+        assert (socket.close_code, socket.close_reason) == (1008, "the token is unknown, expired or revoked")
