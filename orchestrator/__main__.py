@@ -42,6 +42,11 @@ def _parser() -> argparse.ArgumentParser:
     associate.add_argument("--out", type=Path, required=True, help="folder to write to")
     associate.add_argument("--environment", help="of the site file; may be left out where it has one")
     associate.add_argument("--fps", type=float, help="ticks a second (default: target_fps, or what seqinfo.ini says)")
+    associate.add_argument(
+        "--second-pass",
+        action=argparse.BooleanOptionalAction,
+        help="correct identities over the whole recording (default: as SPOTON_SECOND_PASS says)",
+    )
     associate.set_defaults(run=_associate)
     return parser
 
@@ -66,7 +71,8 @@ def _associate(arguments: argparse.Namespace) -> int:
     from orchestrator.recorded import associate, results
     from orchestrator.site import load_site
 
-    settings = load_settings()
+    chosen = {} if arguments.second_pass is None else {"second_pass": arguments.second_pass}
+    settings = load_settings(**chosen)
     log.configure(settings.log_level)
     environment = associate.choose_environment(load_site(arguments.site), arguments.environment)
     recording, problems = associate.read_recording(

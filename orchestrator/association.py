@@ -14,6 +14,7 @@ import numpy as np
 from orchestrator.errors import ModelContractError
 from orchestrator.feet import Feet, FootModel
 from orchestrator.homography import Homography, foot_points
+from orchestrator.identity.evidence import Topology
 from orchestrator.identity.gallery import Look
 from orchestrator.identity.online import IdentityAssociator, IdentityRules, make_topology
 from orchestrator.identity.tables import NOBODY, Sightings
@@ -83,14 +84,12 @@ class Associator:
             SettingsError: the tracker named in the settings cannot be used.
         """
         ids = [camera.id for camera in cameras]
-        quadrants = list(Quadrant)
-        exits = [(rule.camera, quadrants.index(rule.quadrant), rule.to) for rule in environment.exits]
         rules = IdentityRules(
             rate=rate,
             similarity=settings.reid_similarity,
             ema=settings.gallery_ema,
             refresh_ticks=settings.gallery_refresh_frames,
-            topology=make_topology(ids, environment.overlaps, exits),
+            topology=topology_of(environment, cameras),
         )
         self._camera_ids = ids
         self._camera_rows = {camera_id: row for row, camera_id in enumerate(ids)}
@@ -212,7 +211,7 @@ class Associator:
             np.full(len(tracks), self._camera_rows[item.camera_id]),
             tracks.track_ids,
             places,
-            _spread(homography, feet) if homography else np.full((len(tracks), 3), np.nan),
+            place_spread(homography, feet) if homography else np.full((len(tracks), 3), np.nan),
             _quadrants(feet.points, item.size_hw),
             np.where((sure & ~cut.any(axis=1))[:, None], looks, 0),
             feet.upright & ~outside,
@@ -244,6 +243,13 @@ class Associator:
         return None if person == NOBODY else f"{self._prefix}-{person + 1}"
 
 
+def topology_of(environment: Environment, cameras: Sequence[Camera]) -> Topology:
+    """What the site file says about how the cameras that take part hang together."""
+    quadrants = list(Quadrant)
+    exits = [(rule.camera, quadrants.index(rule.quadrant), rule.to) for rule in environment.exits]
+    return make_topology([camera.id for camera in cameras], environment.overlaps, exits)
+
+
 def _taken(embeddings: Float32, rows: Int64) -> Float32:
     if not embeddings.shape[1]:
         return np.zeros((len(rows), 0), np.float32)
@@ -257,7 +263,7 @@ def _cut_edges(boxes: Float32, size_hw: tuple[int, int]) -> Bool:
     return np.hstack([boxes[:, :2] <= low, boxes[:, 2:] >= high])
 
 
-def _spread(homography: Homography, feet: Feet) -> Float64:
+def place_spread(homography: Homography, feet: Feet) -> Float64:
     """[N, 3] covariance (xx, xy, yy) of places on the map, m²: pixel errors carried through the homography."""
     by_pixel = homography.metres_per_pixel(feet.points)
     covariance = np.einsum("nij,nj,nkj->nik", by_pixel, feet.errors**2, by_pixel)

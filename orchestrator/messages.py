@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 from orchestrator.association import CameraResult
 from orchestrator.batch import BatchReader, CameraFile
+from orchestrator.correction import NamedStretch
 from orchestrator.events import (
     CameraPayload,
+    Correction,
     MediaAvailable,
     MediaPayload,
     MediaUrl,
@@ -65,6 +67,22 @@ def tracking_update(
             "sub_video_batch_index_of_frame": batch_index,
             "cameras": cameras,
         }
+    )
+
+
+def corrections_of(stretches: Sequence[NamedStretch]) -> tuple[Correction, ...]:
+    """What clients have to rename: the stretches whose name is another than the one they were told."""
+    return tuple(
+        Correction(
+            from_global_id=item.before,
+            to_global_id=item.global_id,
+            camera_id=item.camera_id,
+            track_id=item.track_id,
+            from_frame=item.first_frame,
+            to_frame=item.last_frame,
+        )
+        for item in stretches
+        if item.global_id is not None and item.global_id != item.before
     )
 
 

@@ -1,9 +1,9 @@
 """The loop over sub-video batches: the only file that knows the order of the stages.
 
 For each batch: fetch (the next one's files are already on their way) -> announce -> for each tick decode, detect,
-embed, associate, publish, store -> checkpoint. Decode and inference of later ticks, those of the next batch among them,
-run while earlier ones are associated; results leave in order. What is held at once is bounded by ``ticks_in_flight``,
-whatever the length of the video.
+embed, associate, publish, store -> checkpoint; after the last one, a second look at all identities. Decode and
+inference of later ticks, those of the next batch among them, run while earlier ones are associated; results leave in
+order. What is held at once is bounded by ``ticks_in_flight``, whatever the length of the video.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import replace
@@ -22,14 +22,16 @@ from orchestrator.association import Associator, CameraInput, CameraResult
 from orchestrator.batch import BatchReader, CameraFile, probe_file
 from orchestrator.checkpoint import RunState
 from orchestrator.control import TaskControl
+from orchestrator.correction import NamedStretch, StoredTracks, name_again
 from orchestrator.decode import processing_rate
-from orchestrator.events import BatchPayload, BatchProcessingComplete
+from orchestrator.events import BatchPayload, BatchProcessingComplete, CorrectionsPayload, IdentityCorrected
 from orchestrator.history.writer import HistoryWriter
 from orchestrator.identity.gallery import Gallery, Look
+from orchestrator.identity.recording import sample_step
 from orchestrator.log import bind
 from orchestrator.lookahead import LookAhead, OpenBatch, Tick
 from orchestrator.media import Batch, SubVideo, plan_batches
-from orchestrator.messages import media_available, tracking_update
+from orchestrator.messages import corrections_of, media_available, tracking_update
 from orchestrator.metrics import StageClock
 from orchestrator.progress import Progress
 from orchestrator.services import Services
@@ -81,6 +83,8 @@ class Pipeline:
             await stack.enter_async_context(self._gallery)
             await stack.enter_async_context(self._writer)
             await self._run_batches(await self._plan())
+            if self._settings.second_pass and self._state is not None:
+                await self._look_again(self._state)
         await self._progress.enter(TaskStatus.COMPLETED, **self._report("completed"))
 
     async def _plan(self) -> Sequence[Batch]:
@@ -241,6 +245,35 @@ class Pipeline:
     async def _say_complete(self, batch_index: int) -> None:
         message = BatchProcessingComplete(payload=BatchPayload(sub_video_batch_index=batch_index))
         await self._services.events.publish(self._task.id, message)
+
+    async def _look_again(self, state: RunState) -> None:
+        """Corrects identities over the whole recording; done again by a resumed run, it comes to the same."""
+        await self._control.gate()
+        await self._progress.note(**self._report("second pass over all identities"))
+        loop = asyncio.get_running_loop()
+        if self._associator is None:
+            self._associator = await loop.run_in_executor(self._cpu, self._restore, state)
+        names = self._associator.bindings()
+        camera_ids = [camera.id for camera in self._cameras]
+        with self._clock.wait("load"):
+            tracks = await self._writer.load_tracks(camera_ids, sample_step(state.rate))
+        stretches = await loop.run_in_executor(self._cpu, self._name_again, state.rate, tracks, names)
+        with self._clock.wait("store"):
+            await self._writer.rename(state.rate, stretches)
+        corrections = corrections_of(stretches)
+        if corrections:
+            message = IdentityCorrected(payload=CorrectionsPayload(corrections=corrections))
+            await self._services.events.publish(self._task.id, message)
+        logger.info("second pass: %d of %d stretches renamed", len(corrections), len(stretches))
+
+    def _name_again(
+        self, rate: float, tracks: Mapping[str, StoredTracks], names: Mapping[tuple[str, int], str]
+    ) -> list[NamedStretch]:
+        homographies = self._services.homographies[self._environment.id]
+        with self._clock.measure("second_pass"):
+            return name_again(
+                self._settings, self._environment, self._cameras, homographies, rate, tracks, names, self._task.id[:8]
+            )
 
     def _report(self, step: str, of_batch: float = 0.0) -> tasks.Progress:
         """Where the task stands, ``of_batch`` of the current batch done, and where its time went."""

@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     """Ticks for which a lost track may be found again."""
     reid_similarity: UnitInterval = 0.65
     """Cosine similarity from which two appearances can be one person."""
+    second_pass: bool = True
+    """Whether identities are corrected over the whole recording after its last batch."""
     gallery_ema: UnitInterval = 0.9
     """Share of the old embedding when a person's embedding is refreshed."""
     gallery_refresh_frames: Annotated[int, Field(ge=1)] = 10

@@ -198,6 +198,10 @@ class IdentityCorrected(Message):
     type: Literal["identity_corrected"] = "identity_corrected"
     payload: CorrectionsPayload
 
+    def position(self) -> tuple[str, int]:
+        """Once a task: the second pass comes to the same corrections when a resumed worker does it again."""
+        return "corrected", 0
+
 
 class FocusPayload(_Model):
     """Who is followed; None for nobody."""

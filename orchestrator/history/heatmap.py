@@ -30,7 +30,9 @@ WITH ticks AS MATERIALIZED (
     GROUP BY task_id
 ), places AS (
     SELECT d.task_id, d.global_frame_index, avg(d.map_x) AS x, avg(d.map_y) AS y
-    FROM detections d JOIN tracklets t USING (task_id, camera_id, track_id)
+    FROM detections d JOIN tracklets t
+      ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
+     AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
     WHERE d.task_id IN (SELECT task_id FROM ticks) AND abs(d.map_x) < 1e6 AND abs(d.map_y) < 1e6
       AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
       AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)

@@ -33,7 +33,9 @@ ORDER BY d.time, d.camera_id, d.track_id"""
 _TASK_TRACKS: LiteralString = """
 SELECT d.task_id::text, d.camera_id, d.track_id, t.global_id, d.global_frame_index, d.time, d.media_time_s,
        d.x1, d.y1, d.x2, d.y2, d.confidence, d.map_x, d.map_y
-FROM detections d LEFT JOIN tracklets t USING (task_id, camera_id, track_id)
+FROM detections d LEFT JOIN tracklets t
+  ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
+ AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
 WHERE d.task_id = %(task_id)s::uuid AND (%(camera_id)s::text IS NULL OR d.camera_id = %(camera_id)s)
 ORDER BY d.camera_id, d.global_frame_index, d.track_id"""
 

@@ -37,6 +37,7 @@ _CONDITIONS: dict[str, LiteralString] = {
 }
 _SPAN: LiteralString = """EXISTS (
     SELECT FROM tracklets s WHERE (s.task_id, s.camera_id, s.track_id) = (e.task_id, e.camera_id, e.track_id)
+      AND e.time BETWEEN s.first_time AND s.last_time
       AND s.last_time >= COALESCE(%(start)s::timestamptz, '-infinity')
       AND s.first_time < COALESCE(%(end)s::timestamptz, 'infinity'))"""
 
@@ -51,7 +52,9 @@ _PEOPLE = sql.SQL("""
 WITH nearest AS MATERIALIZED ({nearest})
 SELECT n.task_id::text, t.global_id, CASE WHEN t.global_id IS NULL THEN n.camera_id END AS camera_id,
        CASE WHEN t.global_id IS NULL THEN n.track_id END AS track_id, max(n.similarity), sum(count(*)) OVER ()
-FROM nearest n JOIN tracklets t USING (task_id, camera_id, track_id)
+FROM nearest n JOIN tracklets t
+  ON (n.task_id, n.camera_id, n.track_id) = (t.task_id, t.camera_id, t.track_id)
+ AND n.time BETWEEN t.first_time AND t.last_time
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC""")
 
 _SIGHTINGS = sql.SQL("""
@@ -67,7 +70,7 @@ JOIN tasks k ON k.id = t.task_id
 CROSS JOIN LATERAL (
     SELECT e.time, -(e.embedding <#> {query}) AS similarity FROM embeddings e
     WHERE (e.task_id, e.camera_id, e.track_id) = (t.task_id, t.camera_id, t.track_id)
-      AND vector_dims(e.embedding) = {dimension}
+      AND e.time BETWEEN t.first_time AND t.last_time AND vector_dims(e.embedding) = {dimension}
       AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s AND {where}
     ORDER BY similarity DESC LIMIT 1
 ) best
@@ -76,7 +79,9 @@ ORDER BY p.person, best.similarity DESC, t.first_time, t.camera_id, t.track_id""
 
 _LOOK: LiteralString = """
 SELECT e.model_name, e.model_version, avg(e.embedding)::text
-FROM tracklets t JOIN embeddings e USING (task_id, camera_id, track_id)
+FROM tracklets t JOIN embeddings e
+  ON (e.task_id, e.camera_id, e.track_id) = (t.task_id, t.camera_id, t.track_id)
+ AND e.time BETWEEN t.first_time AND t.last_time
 WHERE t.global_id = %(global_id)s
   AND (%(environments)s::text[] IS NULL
     OR t.task_id IN (SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from orchestrator.correction import NamedStretch
 from orchestrator.history.pool import Connection
 from orchestrator.history.rows import Clock, Sighting
 
@@ -15,7 +16,7 @@ Tracklet = tuple[str, int]
 _SEEN = """
 INSERT INTO tracklets (task_id, camera_id, track_id, global_id, first_frame, last_frame, first_time, last_time)
 SELECT %s, * FROM unnest(%s::text[], %s::int[], %s::text[], %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[])
-ON CONFLICT (task_id, camera_id, track_id) DO UPDATE SET
+ON CONFLICT (task_id, camera_id, track_id, stretch) DO UPDATE SET
     global_id = EXCLUDED.global_id,
     first_frame = LEAST(tracklets.first_frame, EXCLUDED.first_frame),
     last_frame = GREATEST(tracklets.last_frame, EXCLUDED.last_frame),
@@ -27,6 +28,13 @@ UPDATE tracklets SET global_id = bound.global_id
 FROM unnest(%s::text[], %s::int[], %s::text[]) AS bound (camera_id, track_id, global_id)
 WHERE tracklets.task_id = %s AND tracklets.camera_id = bound.camera_id AND tracklets.track_id = bound.track_id
   AND tracklets.global_id IS DISTINCT FROM bound.global_id"""
+
+_FORGET = "DELETE FROM tracklets WHERE task_id = %s"
+_STRETCHES = """
+INSERT INTO tracklets (task_id, camera_id, track_id, stretch, global_id, first_frame, last_frame, first_time, last_time)
+SELECT %s, * FROM unnest(
+    %s::text[], %s::int[], %s::int[], %s::text[], %s::int[], %s::int[], %s::timestamptz[], %s::timestamptz[]
+)"""
 
 
 class Spans:
@@ -78,3 +86,27 @@ async def store_tracklets(
     if bindings:
         cameras, tracks = zip(*bindings, strict=True)
         await connection.execute(_RENAMED, (list(cameras), list(tracks), list(bindings.values()), task_id))
+
+
+async def rewrite_tracklets(
+    connection: Connection, task_id: str, clock: Clock, stretches: Sequence[NamedStretch]
+) -> None:
+    """Puts the stretches of all tracks in place of what the table says of the task."""
+    await connection.execute(_FORGET, (task_id,))
+    seen: dict[Tracklet, int] = {}
+    numbers = []
+    for item in stretches:
+        key = item.camera_id, item.track_id
+        numbers.append(seen.get(key, 0))
+        seen[key] = numbers[-1] + 1
+    columns = (
+        [item.camera_id for item in stretches],
+        [item.track_id for item in stretches],
+        numbers,
+        [item.global_id for item in stretches],
+        [item.first_frame for item in stretches],
+        [item.last_frame for item in stretches],
+        [clock.time_of(item.first_frame) for item in stretches],
+        [clock.time_of(item.last_frame) for item in stretches],
+    )
+    await connection.execute(_STRETCHES, (task_id, *columns))

@@ -17,10 +17,12 @@ from typing import Self
 
 from psycopg import sql
 
+from orchestrator.correction import NamedStretch, StoredTracks
 from orchestrator.errors import IllegalTransitionError, SpotOnError
 from orchestrator.history.buffer import Block, RowBuffer
 from orchestrator.history.partitions import PARTITIONED_TABLES, days_between, ensure_days
 from orchestrator.history.pool import Connection, Pool, transaction
+from orchestrator.history.recording import load_tracks
 from orchestrator.history.rows import (
     DETECTION_COLUMNS,
     EMBEDDING_COLUMNS,
@@ -30,7 +32,7 @@ from orchestrator.history.rows import (
     embeddings_copy,
 )
 from orchestrator.history.search import ensure_index
-from orchestrator.history.tracklets import Spans, Tracklet, store_tracklets
+from orchestrator.history.tracklets import Spans, Tracklet, rewrite_tracklets, store_tracklets
 from orchestrator.inference.protocols import ModelId
 from orchestrator.tasks import Task
 from orchestrator.values import Frame
@@ -183,6 +185,30 @@ class HistoryWriter:
         self._raise_failure()
         async with self._storing:
             await self._store(_End(batch_index + 1, next_frame, state, bindings))
+
+    async def load_tracks(self, camera_ids: Sequence[str], step: int) -> dict[str, StoredTracks]:
+        """What is stored of each camera's tracks, every ``step``-th tick and the ends.
+
+        Raises:
+            HistoryError: the database does not answer.
+        """
+        await self.flush()
+        return {name: await load_tracks(self._pool, self._task.id, name, step) for name in camera_ids}
+
+    async def rename(self, rate: float, stretches: Sequence[NamedStretch]) -> None:
+        """Replaces the names of all the task's tracks in one transaction; harmless when repeated.
+
+        Args:
+            rate: ticks a second.
+            stretches: all tracks, those of one in the order of time.
+
+        Raises:
+            HistoryError: the database does not answer; the former names stand.
+            IllegalTransitionError: another attempt has taken over.
+        """
+        async with transaction(self._pool, "rewrite identities") as connection:
+            await self._require_lease(connection)
+            await rewrite_tracklets(connection, self._task.id, Clock(self._origin, rate), stretches)
 
     async def _write_blocks(self) -> None:
         while self._failure is None:

@@ -20,6 +20,7 @@ from orchestrator.errors import DetectionFileError, SiteError
 from orchestrator.homography import load_homographies
 from orchestrator.recorded.detections import DetectionFile, find_file, read_file
 from orchestrator.recorded.results import FoundTracks, collect
+from orchestrator.recorded.second_pass import correct
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment, Site
 from orchestrator.values import Detections, Int64
@@ -110,11 +111,19 @@ def read_recording(
 
 
 def associate(settings: Settings, environment: Environment, recording: Recording) -> Mapping[str, FoundTracks]:
-    """Tracks and names everybody; by camera id, with the names that tracks have in the end."""
+    """Tracks and names everybody; by camera id, with the names that tracks have in the end.
+
+    These are the online association's, or with ``settings.second_pass`` those that the whole recording gives.
+    """
     homographies = load_homographies(environment.model_copy(update={"cameras": {c.id: c for c in recording.cameras}}))
     associator = Associator(settings, environment, recording.cameras, homographies, recording.rate, TASK_ID)
     results = _run(associator, recording)
-    return collect(recording, results, associator.bindings())
+    names = associator.bindings()
+    found = collect(recording, results, names)
+    if not settings.second_pass:
+        return found
+    cameras, rate = recording.cameras, recording.rate
+    return correct(settings, environment, cameras, homographies, rate, results, found, names, TASK_ID)
 
 
 def _run(associator: Associator, recording: Recording) -> list[Sequence[CameraResult]]:

@@ -57,7 +57,7 @@ def collect(
     for row, camera in enumerate(recording.cameras):
         own = [tick[row] for tick in results]
         ids = _joined([item.tracks.track_ids for item in own], np.int64)
-        numbers = {track: _number(names.get((camera.id, track))) for track in np.unique(ids).tolist()}
+        numbers = {track: number_of(names.get((camera.id, track))) for track in np.unique(ids).tolist()}
         found[camera.id] = FoundTracks(
             np.repeat(np.arange(len(own)), [len(item.tracks) for item in own]),
             ids,
@@ -129,7 +129,8 @@ def _write(path: Path, lines: Sequence[str]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _number(global_id: str | None) -> int:
+def number_of(global_id: str | None) -> int:
+    """The number of a global id; ``NOBODY`` for None."""
     return NOBODY if global_id is None else int(global_id.rpartition("-")[2])
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.correction import NamedStretch
 from orchestrator.errors import StorageError
 from orchestrator.events import EventLog
 from orchestrator.history.pool import transaction
@@ -373,3 +374,84 @@ async def test_an_attempt_that_was_replaced_does_not_end_the_task(services: Serv
         await services.store.advance(task.id, TaskStatus.INITIALIZING)
         await asyncio.wait_for(run, 10)
     assert (await services.store.get(task.id)).status is TaskStatus.INITIALIZING
+
+
+async def names_of(services: Services, task: Task) -> list[tuple[Any, ...]]:
+    async with transaction(services.pool, "read names") as connection:
+        cursor = await connection.execute(
+            "SELECT camera_id, track_id, stretch, global_id, first_frame, last_frame FROM tracklets "
+            "WHERE task_id = %s ORDER BY 1, 2, 3",
+            (task.id,),
+        )
+        return await cursor.fetchall()
+
+
+def rename_from(frame: int) -> Callable[..., list[NamedStretch]]:
+    """A second pass that gives every track a new person from ``frame`` on."""
+
+    def name_again(*arguments: Any) -> list[NamedStretch]:
+        tracks, names, prefix = arguments[-3:]
+        found = []
+        for camera_id, item in tracks.items():
+            for track in sorted(set(item.track_ids.tolist())):
+                before, last = names[camera_id, track], int(item.frames[item.track_ids == track].max())
+                found.append(NamedStretch(camera_id, track, 0, frame - 1, before, before))
+                found.append(NamedStretch(camera_id, track, frame, last, before, f"{prefix}-99"))
+        return found
+
+    return name_again
+
+
+@pytest.mark.parametrize("dies_at", [None, "rename", "publish"])
+async def test_the_second_pass_rewrites_names_and_tells_so_once_also_when_it_is_done_again(
+    services: Services, monkeypatch: pytest.MonkeyPatch, dies_at: str | None
+) -> None:
+    monkeypatch.setattr("orchestrator.pipeline.name_again", rename_from(10))
+    task = await new_task(services, end_batch=1)
+    if dies_at is not None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Pipeline, "_look_again", dying(Pipeline._look_again, dies_at, patched))
+            with pytest.raises(asyncio.CancelledError):
+                await process(services, task.id)
+        assert (await services.store.get(task.id)).status is TaskStatus.PROCESSING
+    await process(services, task.id)
+    messages = await said(services, task)
+    told = of_type(messages, "identity_corrected")
+    assert len(told) == 1
+    prefix = task.id[:8]
+    assert [(c["camera_id"], c["to_global_id"], c["from_frame"]) for c in told[0]["corrections"]] == [
+        ("c1", f"{prefix}-99", 10),
+        ("c2", f"{prefix}-99", 10),
+    ]
+    assert [(row[2], row[3] == f"{prefix}-99", row[4]) for row in await names_of(services, task)] == [
+        *((0, False, 0), (1, True, 10)),
+        *((0, False, 0), (1, True, 10)),
+    ]
+    assert [message["type"] for message in messages][-2:] == ["identity_corrected", "status_update"]
+    assert messages[-1]["payload"]["status"] == "COMPLETED"
+
+
+def dying(look_again: Any, at: str, patched: pytest.MonkeyPatch) -> Any:
+    """The second pass of a worker that is killed right after the call named ``at``."""
+
+    async def look_again_and_die(pipeline: Any, state: Any) -> None:
+        part = pipeline._writer if at == "rename" else pipeline._services.events
+        call = getattr(part, at)
+
+        async def last_call(*arguments: Any) -> None:
+            await call(*arguments)
+            raise asyncio.CancelledError
+
+        patched.setattr(part, at, last_call)
+        await look_again(pipeline, state)
+
+    return look_again_and_die
+
+
+async def test_the_second_pass_can_be_left_out(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.pipeline.name_again", rename_from(10))
+    task = await new_task(services, end_batch=1)
+    settings = services.settings.model_copy(update={"second_pass": False})
+    await process(replace(services, settings=settings), task.id)
+    assert not of_type(await said(services, task), "identity_corrected")
+    assert {row[2] for row in await names_of(services, task)} == {0}

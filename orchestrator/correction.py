@@ -1,0 +1,122 @@
+"""The second pass over a recording's tracks, wherever they are kept: rows of each camera in, names by stretch out.
+
+Synchronous; the live pipeline and recorded detections go through the same code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from orchestrator.association import place_spread, topology_of
+from orchestrator.feet import FOOT_ERROR, STATURE_ERROR, Feet
+from orchestrator.homography import Homography
+from orchestrator.identity.recording import Looks, Sightings, make_recording
+from orchestrator.identity.second_pass import look_again
+from orchestrator.settings import Settings
+from orchestrator.site import Camera, Environment
+from orchestrator.values import Float32, Float64, Int64
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTracks:
+    """The tracks of one camera, row by row in any order; of a long recording a sample of the ticks will do."""
+
+    track_ids: Int64
+    """[N]"""
+    frames: Int64
+    """[N] ticks."""
+    boxes: Float32
+    """[N, 4] xyxy px."""
+    map_xy: Float64
+    """[N, 2] metres; NaN where unknown."""
+    look_track_ids: Int64
+    """[L]"""
+    look_frames: Int64
+    """[L] ticks."""
+    looks: Float32
+    """[L, D] embeddings."""
+
+
+@dataclass(frozen=True, slots=True)
+class NamedStretch:
+    """Who a track is from one tick to another, both inclusive."""
+
+    camera_id: str
+    track_id: int
+    first_frame: int
+    last_frame: int
+    before: str | None
+    """The global id that the online association gave."""
+    global_id: str | None
+
+
+def name_again(
+    settings: Settings,
+    environment: Environment,
+    cameras: Sequence[Camera],
+    homographies: Mapping[str, Homography],
+    rate: float,
+    tracks: Mapping[str, StoredTracks],
+    names: Mapping[tuple[str, int], str],
+    prefix: str,
+) -> list[NamedStretch]:
+    """Names the tracks of a whole recording; depends on its arguments alone.
+
+    Args:
+        settings: for the Re-ID threshold.
+        environment: for its overlaps and exits.
+        cameras: that took part.
+        homographies: by camera id.
+        rate: ticks a second.
+        tracks: by camera id.
+        names: global ids that the online association gave to (camera id, track id): ``prefix-number``.
+        prefix: of the global ids of people whom it did not know.
+
+    Returns:
+        All tracks, stretch by stretch; those of one track follow each other without a gap.
+    """
+    row_of = {camera.id: row for row, camera in enumerate(cameras)}
+    people = [((row_of[camera], track), int(name.rpartition("-")[2]) - 1) for (camera, track), name in names.items()]
+    recording = make_recording(
+        rate,
+        [_sightings(tracks[camera.id], homographies.get(camera.id)) for camera in cameras],
+        [
+            Looks(item.look_track_ids, item.look_frames, item.looks)
+            for item in (tracks[camera.id] for camera in cameras)
+        ],
+        people,
+    )
+    found = look_again(recording, topology_of(environment, cameras), settings.reid_similarity)
+    return [
+        NamedStretch(
+            cameras[recording.cameras[row]].id,
+            track := int(recording.track_ids[row]),
+            first,
+            last,
+            names.get((cameras[recording.cameras[row]].id, track)),
+            f"{prefix}-{person + 1}" if person >= 0 else None,
+        )
+        for row, (first, last), person in zip(
+            found.tracklets.tolist(), found.spans.tolist(), found.people.tolist(), strict=True
+        )
+    ]
+
+
+def _sightings(item: StoredTracks, homography: Homography | None) -> Sightings:
+    spread = np.full((len(item.frames), 3), np.nan)
+    if homography is not None:
+        spread = place_spread(homography, _feet(item, homography))
+    return Sightings(item.track_ids, item.frames, item.boxes, item.map_xy, spread)
+
+
+def _feet(item: StoredTracks, homography: Homography) -> Feet:
+    """Where the places on the map lie in the image; those off their box's lower edge were put there by stature."""
+    points = homography.to_image(item.map_xy)
+    height = (item.boxes[:, 3] - item.boxes[:, 1]).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        moved = np.abs(points[:, 1] - item.boxes[:, 3]) > FOOT_ERROR / 2 * height
+    errors = np.column_stack([FOOT_ERROR * height, np.where(moved, STATURE_ERROR, FOOT_ERROR) * height])
+    return Feet(points, errors, np.ones(len(points), np.bool_))

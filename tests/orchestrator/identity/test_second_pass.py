@@ -1,0 +1,196 @@
+"""The second pass on small recordings whose truth is known."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from orchestrator.identity.online import make_topology
+from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
+from orchestrator.identity.second_pass import look_again
+
+RATE = 10.0
+NO_RULES = make_topology(["a", "b"], [], [])
+SPREAD = (0.1, 0.0, 0.1)
+
+
+class Scene:
+    """Tracks written down camera by camera; image boxes are map places at 100 px a metre."""
+
+    def __init__(self, cameras: int = 2) -> None:
+        self.rows: list[list[tuple[int, int, float, float]]] = [[] for _ in range(cameras)]
+        self.looks: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in range(cameras)]
+        self.people: dict[tuple[int, int], int] = {}
+
+    def track(self, camera, track, frames, place, look=None, person=None):
+        """``place(seconds)`` on the map; None without a homography."""
+        for frame in frames:
+            x, y = place(frame / RATE) if place else (np.nan, np.nan)
+            self.rows[camera].append((track, frame, x, y))
+            if look is not None and frame % 10 == 0:
+                self.looks[camera].append((track, frame, look))
+        if person is not None:
+            self.people[camera, track] = person
+
+    def recording(self, shuffle: int | None = None) -> Recording:
+        return make_recording(
+            RATE,
+            [self._sightings(rows, shuffle) for rows in self.rows],
+            [self._looks(rows) for rows in self.looks],
+            self.people.items(),
+        )
+
+    def _sightings(self, rows, shuffle):
+        table = np.array(rows, float).reshape(-1, 4)
+        if shuffle is not None:
+            table = np.random.default_rng(shuffle).permutation(table)
+        places = table[:, 2:]
+        centre = np.where(np.isfinite(places), places * 100, table[:, :1] * 500)
+        boxes = np.hstack([centre - np.array([20, 120]), centre + np.array([20, 0])]).astype(np.float32)
+        spread = np.where(np.isfinite(places[:, :1]), SPREAD, np.nan)
+        return Sightings(table[:, 0].astype(int), table[:, 1].astype(int), boxes, places, spread)
+
+    def _looks(self, rows):
+        vectors = np.array([look for *_, look in rows], np.float32).reshape(len(rows), -1 if rows else 0)
+        ids, frames = np.array([row[:2] for row in rows], int).reshape(-1, 2).T
+        return Looks(ids, frames, vectors)
+
+
+def named(recording, threshold=0.65, topology=NO_RULES):
+    """Person by (camera, track, frame) at the ends of every stretch, as a function of these three."""
+    found = look_again(recording, topology, threshold)
+    table = {}
+    for row, (first, last), person in zip(found.tracklets, found.spans.tolist(), found.people.tolist(), strict=True):
+        key = int(recording.cameras[row]), int(recording.track_ids[row])
+        table.setdefault(key, []).append((first, last, person))
+
+    def person_of(camera, track, frame):
+        return next(person for first, last, person in table[camera, track] if first <= frame <= last)
+
+    return person_of, table
+
+
+def east(y, start=0.0, speed=1.0):
+    return lambda seconds: (start + speed * seconds, y)
+
+
+def west(y, start=10.0, speed=1.0):
+    return lambda seconds: (start - speed * seconds, y)
+
+
+def look(*values):
+    vector = np.array(values, float)
+    return vector / np.linalg.norm(vector)
+
+
+def test_one_place_at_one_time_is_one_person_without_any_look():
+    scene = Scene()
+    for camera in (0, 1):
+        scene.track(camera, 1, range(100), east(0))
+        scene.track(camera, 2, range(100), east(3))
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 50) == person_of(1, 1, 50) != person_of(0, 2, 50) == person_of(1, 2, 50)
+
+
+def test_a_track_that_passes_to_another_person_is_parted_where_they_meet():
+    scene = Scene()
+    one, other = east(0), west(0.1)
+    scene.track(0, 1, range(50), one)
+    scene.track(0, 2, range(50), other)
+    scene.track(0, 1, range(50, 100), other)  # swapped at the meeting, seen by camera 0 alone
+    scene.track(0, 2, range(50, 100), one)
+    scene.track(1, 7, range(100), one)
+    scene.track(1, 8, range(100), other)
+    person_of, table = named(scene.recording())
+    assert person_of(0, 1, 5) == person_of(1, 7, 5) == person_of(0, 2, 95) == person_of(1, 7, 95)
+    assert person_of(0, 2, 5) == person_of(1, 8, 5) == person_of(0, 1, 95)
+    spans = [(first, last) for first, last, _ in table[0, 1]]
+    assert spans[0][0] == 0
+    assert spans[-1][1] == 99
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(spans))
+
+
+def test_who_comes_back_after_a_long_absence_is_known_by_their_looks():
+    scene = Scene()
+    red, blue = look(1, 0.1, 0), look(0, 0.1, 1)
+    scene.track(0, 1, range(50), east(0), red)
+    scene.track(0, 2, range(50), east(4), blue)
+    scene.track(1, 1, range(3000, 3050), west(0), blue)
+    scene.track(1, 2, range(3000, 3050), west(4), red)
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 5) == person_of(1, 2, 3005)
+    assert person_of(0, 2, 5) == person_of(1, 1, 3005)
+
+
+def test_looks_alone_serve_where_cameras_have_no_map():
+    scene = Scene()
+    red, blue = look(1, 0.1, 0), look(0, 0.1, 1)
+    for camera in (0, 1):
+        scene.track(camera, 1, range(40), None, red if camera else blue)
+        scene.track(camera, 2, range(40), None, blue if camera else red)
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 5) == person_of(1, 2, 5) != person_of(0, 2, 5) == person_of(1, 1, 5)
+
+
+def test_nobody_is_in_one_camera_twice_at_once_however_alike():
+    scene = Scene()
+    same = look(1, 1, 1)
+    for track in (1, 2, 3):
+        scene.track(0, track, range(60), east(track), same)
+    person_of, _ = named(scene.recording())
+    assert len({person_of(0, track, 30) for track in (1, 2, 3)}) == 3
+
+
+def test_nobody_walks_faster_than_people_do():
+    scene = Scene()
+    same = look(1, 1, 1)
+    scene.track(0, 1, range(30), lambda _: (0.0, 0.0), same)
+    scene.track(1, 1, range(60, 90), lambda _: (40.0, 0.0), same)  # 40 m in 3 s
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 5) != person_of(1, 1, 65)
+
+
+def test_cameras_without_a_shared_view_do_not_see_one_person_at_once():
+    apart = make_topology(["a", "b", "c"], [("a", "c")], [])
+    scene = Scene(3)
+    same = look(1, 1, 1)
+    scene.track(0, 1, range(60), None, same)
+    scene.track(1, 1, range(60), None, same)
+    scene.track(2, 1, range(60), None, same)
+    person_of, _ = named(scene.recording(), topology=apart)
+    assert person_of(0, 1, 5) == person_of(2, 1, 5) != person_of(1, 1, 5)
+
+
+def test_numbers_of_the_online_association_go_on_and_new_ones_follow():
+    scene = Scene()
+    scene.track(0, 1, range(100), east(0), person=4)
+    scene.track(1, 1, range(90), east(0), person=2)
+    scene.track(0, 2, range(100), east(3), person=4)  # wrong: two at once in one camera
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 5) == person_of(1, 1, 5)
+    assert {person_of(0, 1, 5), person_of(0, 2, 5)} <= {2, 4, 5}
+
+
+def test_the_order_of_rows_does_not_matter():
+    scene = Scene()
+    for camera in (0, 1):
+        for track in range(4):
+            scene.track(camera, track, range(80), east(track, speed=0.5 + 0.3 * track), look(1, track, 0))
+    results = [look_again(scene.recording(shuffle), NO_RULES, 0.65) for shuffle in (None, 1, 2)]
+    for other in results[1:]:
+        assert np.array_equal(results[0].people, other.people)
+        assert np.array_equal(results[0].spans, other.spans)
+
+
+def test_a_recording_without_anybody_is_an_answer():
+    assert len(look_again(Scene().recording(), NO_RULES, 0.65)) == 0
+
+
+@pytest.mark.parametrize("frames", [range(1), range(2)])
+def test_a_glimpse_that_nobody_named_stays_without_a_name(frames):
+    scene = Scene()
+    scene.track(0, 1, frames, east(0))
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 0) == -1
