@@ -6,7 +6,7 @@ be numbered in any way as long as truth and result agree; boxes are ``xyxy`` in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,12 @@ MIN_VISIBILITY = 0.25
 """People less visible than this are ignored: neither a miss nor, when found, a false positive."""
 FOUND_COVERAGE = 0.5
 """Share of a person's scored boxes that one id must cover for the person to count as found."""
+MATCH_M = 1.0
+"""Distance on the map within which a place counts as the person's."""
 UNNAMED = -1
 """Identity of a box whose person is not known."""
+Similarity = Callable[[Float64, Float64], Float64]
+"""Of true and found rows, one by one: [N, K], [N, K] -> [N] in 0..1; they match from ``MATCH_IOU`` on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class BoxTable:
     ids: Int64
     """[N]."""
     boxes: Float64
-    """[N, 4] xyxy, pixels."""
+    """[N, 4] xyxy, pixels; or [N, 2] metres, for places on the map in place of boxes."""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -78,7 +82,7 @@ class TrackingFigures:
     mota: float
     id_switches: int
     recall: float
-    """Share of true boxes that were found (CLEAR's matching at IoU 0.5, whatever the id)."""
+    """Share of true boxes that were found (CLEAR's matching at similarity 0.5, whatever the id)."""
     precision: float
     """Share of found boxes that are a person's."""
     true_boxes: int
@@ -144,13 +148,13 @@ def score_site(cases: Mapping[str, CameraCase]) -> SiteFigures:
     )
 
 
-def score_tracks(truth: BoxTable, found: BoxTable) -> TrackingFigures:
-    """HOTA, IDF1, MOTA and plain detection figures of one sequence.
+def score_tracks(truth: BoxTable, found: BoxTable, similarity: Similarity | None = None) -> TrackingFigures:
+    """HOTA, IDF1, MOTA and plain detection figures of one sequence; ``similarity`` is ``box_iou`` where left out.
 
     Raises:
         ValueError: an id occurs twice in one frame.
     """
-    data = _sequence(truth, found)
+    data = _sequence(truth, found, similarity or box_iou)
     config = {"PRINT_CONFIG": False, "THRESHOLD": MATCH_IOU}
     hota = HOTA().eval_sequence(data)
     ids = Identity(dict(config)).eval_sequence(data)
@@ -188,7 +192,7 @@ def score_people(truth: BoxTable, found: BoxTable) -> PeopleFigures:
 
 def matches(truth: BoxTable, found: BoxTable) -> tuple[Int64, Int64]:
     """Rows of true and found boxes that are each other's best overlap in their frame, with IoU >= 0.5. [P], [P]."""
-    true_rows, found_rows, iou = _pairs(truth, found)
+    true_rows, found_rows, iou = _pairs(truth, found, box_iou)
     best_of_true = np.zeros(len(truth))
     best_of_found = np.zeros(len(found))
     np.maximum.at(best_of_true, true_rows, iou)
@@ -197,27 +201,44 @@ def matches(truth: BoxTable, found: BoxTable) -> tuple[Int64, Int64]:
     return true_rows[mutual], found_rows[mutual]
 
 
-def rows_to_score(truth: BoxTable, ignored: Bool, found: BoxTable) -> tuple[Bool, Bool]:
+def rows_to_score(
+    truth: BoxTable, ignored: Bool, found: BoxTable, similarity: Similarity | None = None
+) -> tuple[Bool, Bool]:
     """Masks of the true rows [N] and found rows [M] that count.
 
     As MOTChallenge does with its distractors: in every frame all true boxes are assigned to found ones at IoU >= 0.5;
     a found box that falls to an ignored person is left out, and so is every ignored person.
     """
     keep = np.ones(len(found), np.bool_)
-    true_rows, found_rows, iou = _pairs(truth, found)
-    near = iou >= MATCH_IOU
-    frames_to_solve = np.unique(truth.frames[true_rows[near & ignored[true_rows]]])
-    near &= np.isin(truth.frames[true_rows], frames_to_solve)
-    true_rows, found_rows, iou = true_rows[near], found_rows[near], iou[near]
-    for frame in frames_to_solve:
-        here = truth.frames[true_rows] == frame
+    true_rows, found_rows = assign_rows(truth, found, similarity, only=np.unique(truth.frames[ignored]))
+    keep[found_rows[ignored[true_rows]]] = False
+    return ~ignored, keep
+
+
+def assign_rows(
+    truth: BoxTable, found: BoxTable, similarity: Similarity | None = None, *, only: Int64 | None = None
+) -> tuple[Int64, Int64]:
+    """True rows [P] and found rows [P], one to one in each frame, where the similarity is at least ``MATCH_IOU``.
+
+    The assignment with the largest sum of similarities (``box_iou`` where left out); in the frames ``only`` if given.
+    """
+    true_rows, found_rows, value = _pairs(truth, found, similarity or box_iou)
+    near = value >= MATCH_IOU
+    if only is not None:
+        near &= np.isin(truth.frames[true_rows], only)
+    order = np.flatnonzero(near)[np.argsort(truth.frames[true_rows[near]], kind="stable")]
+    true_rows, found_rows, value = true_rows[order], found_rows[order], value[order]
+    cuts = np.flatnonzero(np.diff(truth.frames[true_rows])) + 1
+    taken: list[tuple[Int64, Int64]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for here in np.split(np.arange(len(order)), cuts) if len(order) else ():
         rows, row_of = np.unique(true_rows[here], return_inverse=True)
         columns, column_of = np.unique(found_rows[here], return_inverse=True)
-        overlap = np.zeros((len(rows), len(columns)))
-        overlap[row_of, column_of] = iou[here]
-        taken, by = linear_sum_assignment(-overlap)
-        keep[columns[by[ignored[rows[taken]] & (overlap[taken, by] > 0)]]] = False
-    return ~ignored, keep
+        gain = np.zeros((len(rows), len(columns)))
+        gain[row_of, column_of] = value[here]
+        row, column = linear_sum_assignment(-gain)
+        real = gain[row, column] > 0
+        taken.append((rows[row[real]], columns[column[real]]))
+    return np.concatenate([pair[0] for pair in taken]), np.concatenate([pair[1] for pair in taken])
 
 
 def lay_end_to_end(cameras: Sequence[tuple[BoxTable, BoxTable]]) -> tuple[BoxTable, BoxTable]:
@@ -239,6 +260,12 @@ def box_iou(first: Float64, second: Float64) -> Float64:
     union = _area(first) + _area(second) - intersection
     iou: Float64 = np.divide(intersection, union, out=np.zeros(len(first)), where=union > 0)
     return iou
+
+
+def place_similarity(first: Float64, second: Float64) -> Float64:
+    """Of places on the map, row by row: [N, 2], [N, 2] metres -> [N]; 1 at no distance, 0.5 at ``MATCH_M``, then 0."""
+    distance = np.linalg.norm(first - second, axis=1)
+    return np.asarray(np.clip(1 - (1 - MATCH_IOU) * distance / MATCH_M, 0, 1), np.float64)
 
 
 def _area(boxes: Float64) -> Float64:
@@ -283,8 +310,8 @@ def _map_figures(errors: Float64) -> MapFigures:
     return MapFigures(len(errors), float(np.median(errors)), float(np.percentile(errors, 95)))
 
 
-def _pairs(truth: BoxTable, found: BoxTable) -> tuple[Int64, Int64, Float64]:
-    """Every true box with every found box of its frame: rows [P], rows [P], IoU [P]; in order of true rows."""
+def _pairs(truth: BoxTable, found: BoxTable, similarity: Similarity) -> tuple[Int64, Int64, Float64]:
+    """Every true row with every found row of its frame: rows [P], rows [P], similarity [P]; in order of true rows."""
     order = np.argsort(found.frames, kind="stable")
     frames = found.frames[order]
     first = np.searchsorted(frames, truth.frames, "left")
@@ -292,10 +319,10 @@ def _pairs(truth: BoxTable, found: BoxTable) -> tuple[Int64, Int64, Float64]:
     true_rows = np.repeat(np.arange(len(truth)), counts)
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     found_rows = order[np.repeat(first, counts) + within]
-    return true_rows, found_rows, box_iou(truth.boxes[true_rows], found.boxes[found_rows])
+    return true_rows, found_rows, similarity(truth.boxes[true_rows], found.boxes[found_rows])
 
 
-def _sequence(truth: BoxTable, found: BoxTable) -> dict[str, Any]:
+def _sequence(truth: BoxTable, found: BoxTable, similarity: Similarity) -> dict[str, Any]:
     """TrackEval's form of a sequence: a list a frame of dense ids and similarity matrices."""
     truth, found = _sorted(truth, "true"), _sorted(found, "found")
     frames = np.union1d(truth.frames, found.frames)
@@ -307,7 +334,7 @@ def _sequence(truth: BoxTable, found: BoxTable) -> dict[str, Any]:
     results = np.split(found_codes, found_cuts) if len(frames) else []
     shapes = [(len(rows), len(columns)) for rows, columns in zip(truths, results, strict=True)]
     cells = np.cumsum([rows * columns for rows, columns in shapes], dtype=np.int64)
-    similarities = np.split(_pairs(truth, found)[2], cells[:-1]) if shapes else []
+    similarities = np.split(_pairs(truth, found, similarity)[2], cells[:-1]) if shapes else []
     return {
         "num_timesteps": len(frames),
         "num_gt_dets": len(truth),

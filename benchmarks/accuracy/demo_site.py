@@ -1,0 +1,90 @@
+"""Scenes of the demo site: rendered and seen by the demo's models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.detector import cached
+from benchmarks.accuracy.scene import BoxTruth, GroundTruth, Scene, detection_file, seen_by_some
+from demo.model_repository import DETECTION_THRESHOLD, REID_SIMILARITY, prepare_models
+from demo.scores import BoxTable
+from demo.site.build import SiteFiles, build_site, version_hash
+from demo.site.scene import Recording as Sizes
+from demo.site.scene import Scene as Site
+from demo.site.scenes import make_scene
+from demo.truth import load_truth
+from orchestrator.recorded.associate import Recording
+from orchestrator.settings import Settings
+from orchestrator.site import load_site
+
+MODELS = ("person_detector", "person_reid")
+REAL = "demo detector"
+
+
+@dataclass(frozen=True, slots=True)
+class DemoScene:
+    """A scene of the demo site in the size that is measured."""
+
+    name: str
+    site: str
+    sizes: Sizes = field(default_factory=Sizes)
+
+    def make(self, seed: int) -> Site:
+        """The site for a seed."""
+        return make_scene(self.site, seed, self.sizes)
+
+
+def demo_settings() -> Settings:
+    """The defaults with what the worker has to know of the demo's models; the environment is not asked."""
+    return Settings(
+        _env_file=None,
+        reid_similarity=REID_SIMILARITY,
+        detection_threshold=DETECTION_THRESHOLD,
+    )
+
+
+async def prepare(state: Path) -> tuple[Path, Path]:
+    """The ONNX files of the demo's detector and Re-ID model."""
+    folder = state / "models"
+    await prepare_models(folder)
+    found = [next(iter(sorted(folder.glob(f"{model}/*/model.onnx")))) for model in MODELS]
+    return found[0], found[1]
+
+
+def rendered(scene: DemoScene, seed: int, state: Path, models: tuple[Path, Path]) -> Scene:
+    """The scene as the demo's models see it; videos and detections are made once and kept in ``state``."""
+    site = scene.make(seed)
+    files = build_site(site, state / "sites" / f"{scene.name}-{seed}")
+    environment = next(iter(load_site(files.site_file).environments.values()))
+    cameras = list(environment.cameras.values())
+    found = cached(state / "detections", version_hash(site), models, cameras, files.videos)
+    sizes = {each.camera.camera_id: (each.camera.width, each.camera.height) for each in site.cameras}
+    detections = {
+        name: detection_file(
+            name,
+            item.frames,
+            item.boxes.astype(np.float64),
+            item.scores.astype(np.float64),
+            item.embeddings,
+            sizes[name],
+        )
+        for name, item in found.items()
+    }
+    known = tuple(camera.model_copy(update={"resolution": sizes[camera.id]}) for camera in cameras)
+    recording = Recording(known, detections, 0, 1, site.frames, float(site.fps))
+    boxes, ground = _truth(files, site, [camera.id for camera in cameras])
+    return Scene(scene.name, seed, REAL, demo_settings(), environment, recording, boxes, ground)
+
+
+def _truth(files: SiteFiles, site: Site, camera_ids: list[str]) -> tuple[dict[str, BoxTruth], GroundTruth]:
+    truth = load_truth(files.root, float(site.fps), site.frames_per_sub_video)
+    boxes = {}
+    for camera_id in camera_ids:
+        camera = truth.camera(camera_id)
+        places = truth.map.look_up(camera.table.frames, camera.table.ids)
+        boxes[camera_id] = BoxTruth(camera.table, camera.visibility, places)
+    table = BoxTable(truth.map.frames, truth.map.ids, truth.map.positions)
+    return boxes, GroundTruth(table, seen_by_some(boxes, table))

@@ -1,0 +1,55 @@
+"""Public data in the forms in which they are published; read from folders that are not part of the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.accuracy.scene import GroundTruth, Scene
+from demo.scores import BoxTable
+from orchestrator.recorded.associate import read_recording
+from orchestrator.settings import Settings
+from orchestrator.site import Environment
+
+CMC_RATE = 4.0
+CMC_SIZE_WH = (1920, 1024)
+CMC_CAMERAS = ("cam1", "cam2", "cam3", "cam4")
+
+
+class AbsentError(Exception):
+    """The data are not where they are looked for; says where."""
+
+
+def cmc1(data: Path) -> Scene:
+    """The CMC1 room: four cameras, published Faster R-CNN boxes, three people, truth on the map alone.
+
+    Ong et al., A Bayesian Filter for Multi-view 3D Multi-object Tracking with Occlusion Handling, TPAMI 2022. Truth is
+    where the middle of each body is, in metres.
+
+    Raises:
+        AbsentError: the folder is not there.
+    """
+    folder = data / "cmc1"
+    if not folder.is_dir():
+        raise AbsentError(f"{folder} is not there")
+    with np.load(folder / "cam_projection_3x4.npz") as projections:
+        cameras = {
+            name: {
+                "id": name,
+                "prefix": name,
+                "resolution": CMC_SIZE_WH,
+                "calibration": {"projection": projections[name].tolist()},
+            }
+            for name in CMC_CAMERAS
+        }
+    environment = Environment.model_validate({"id": "cmc1", "target_fps": CMC_RATE, "cameras": cameras})
+    settings = Settings(_env_file=None)
+    recording, problems = read_recording(environment, folder, CMC_RATE)
+    if problems:
+        raise AbsentError("; ".join(problems))
+    rows = np.loadtxt(folder / "GT_WORLD_CENTROID.txt", ndmin=2)
+    ticks = (rows[:, 0].astype(np.int64) - recording.first_frame) // recording.step
+    table = BoxTable(ticks, rows[:, 1].astype(np.int64), rows[:, 7:9])
+    ground = GroundTruth(table, np.ones(len(table), np.bool_))
+    return Scene("cmc1", 0, "published Faster R-CNN", settings, environment, recording, {}, ground)

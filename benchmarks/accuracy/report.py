@@ -1,0 +1,132 @@
+"""The table of accuracy, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.accuracy.figures import FIGURES
+
+PACKAGES = ("numpy", "scipy", "boxmot", "onnxruntime", "trackeval")
+COUNTS = frozenset({"camera_id_switches", "ground_id_switches"})
+HEADINGS = {
+    "camera_hota": "HOTA",
+    "camera_ass_a": "AssA",
+    "camera_idf1": "IDF1",
+    "camera_mota": "MOTA",
+    "camera_id_switches": "switches",
+    "across_idf1": "across IDF1",
+    "across_hota": "across HOTA",
+    "ground_idf1": "map IDF1",
+    "ground_hota": "map HOTA",
+    "ground_mota": "map MOTA",
+    "ground_id_switches": "map switches",
+}
+ORACLE = "oracle"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One answer to one seed of a scene."""
+
+    scene: str
+    seed: int
+    detections: str
+    answer: str
+    figures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One answer over all seeds of a scene; NaN where there is no such figure."""
+
+    scene: str
+    detections: str
+    answer: str
+    seeds: int
+    mean: Mapping[str, float]
+    spread: Mapping[str, float]
+    """Standard deviation over the seeds; NaN for one."""
+    of_oracle: Mapping[str, float]
+    """Mean over the seeds of the figure as a share of the oracle's; NaN for counts."""
+
+
+def summary(rows: Sequence[Row]) -> list[Line]:
+    """The rows of each scene and answer as one line, in the order of the rows."""
+    lines = []
+    for scene, answer in dict.fromkeys((row.scene, row.answer) for row in rows):
+        own = [row for row in rows if (row.scene, row.answer) == (scene, answer)]
+        best = {row.seed: row.figures for row in rows if (row.scene, row.answer) == (scene, ORACLE)}
+        columns = {name: np.array([row.figures[name] for row in own]) for name in FIGURES}
+        shares = {
+            name: np.array([_share(row.figures[name], best.get(row.seed, {}).get(name, math.nan)) for row in own])
+            for name in FIGURES
+        }
+        lines.append(
+            Line(
+                scene,
+                own[0].detections,
+                answer,
+                len(own),
+                {name: float(column.mean()) for name, column in columns.items()},
+                {name: float(column.std(ddof=1)) if len(own) > 1 else math.nan for name, column in columns.items()},
+                {name: math.nan if name in COUNTS else float(share.mean()) for name, share in shares.items()},
+            )
+        )
+    return lines
+
+
+def table(lines: Sequence[Line]) -> Table:
+    """For people: mean ± spread, and below it the share of the oracle's."""
+    shown = Table(title="Accuracy: mean ± standard deviation over seeds, and the share of the oracle's figure")
+    shown.add_column("scene")
+    shown.add_column("answer")
+    for name in FIGURES:
+        shown.add_column(HEADINGS[name], justify="right")
+    last = ""
+    for line in lines:
+        if line.scene != last and last:
+            shown.add_section()
+        label = f"{line.scene} ({line.detections}, {line.seeds} seed{'s' * (line.seeds > 1)})"
+        shown.add_row(label if line.scene != last else "", line.answer, *(_cell(line, name) for name in FIGURES))
+        last = line.scene
+    return shown
+
+
+def write_json(path: Path, rows: Sequence[Row], lines: Sequence[Line]) -> None:
+    """Writes every row and line, and what they were measured with."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    held = {"python": platform.python_version(), "packages": versions}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    whole = {**held, "lines": [asdict(line) for line in lines], "rows": [asdict(row) for row in rows]}
+    path.write_text(json.dumps(_without_nan(whole), indent=1) + "\n")
+
+
+def _share(value: float, best: float) -> float:
+    return value / best if best else math.nan
+
+
+def _cell(line: Line, name: str) -> str:
+    value, spread, share = line.mean[name], line.spread[name], line.of_oracle[name]
+    if not math.isfinite(value):
+        return ""
+    if name in COUNTS:
+        return f"{value:.0f}"
+    text = f"{value:.3f}" + (f"±{spread:.3f}" if math.isfinite(spread) else "")
+    return text if line.answer == ORACLE or not math.isfinite(share) else f"{text}\n{share:.3f}"
+
+
+def _without_nan(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 5) if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    return [_without_nan(item) for item in value] if isinstance(value, list) else value
