@@ -30,7 +30,7 @@ ANSWERS: Mapping[str, Callable[[Scene], Found]] = {
     "second pass": lambda scene: spoton(scene, second_pass=True),
     "oracle": oracle,
 }
-PUBLIC: Mapping[str, Callable[[Path], Scene]] = {"cmc1": cmc1}
+PUBLIC: Mapping[str, Callable[[Path], Scene]] = {"cmc1": cmc1, "cmc1-whole": lambda data: cmc1(data, area=False)}
 DEMO = {scene.name: scene for scene in (demo_site.DemoScene("campus", "campus"),)}
 
 

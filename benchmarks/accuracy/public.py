@@ -14,6 +14,8 @@ from orchestrator.site import Environment
 
 CMC_RATE = 4.0
 CMC_SIZE_WH = (1920, 1024)
+CMC_AREA = ((2.03, 0.0), (6.3, 0.0), (6.3, 3.41), (2.03, 3.41))
+"""The part of the room in which its authors track, metres; people and reflections outside it have no truth."""
 CMC_CAMERAS = ("cam1", "cam2", "cam3", "cam4")
 
 
@@ -21,11 +23,12 @@ class AbsentError(Exception):
     """The data are not where they are looked for; says where."""
 
 
-def cmc1(data: Path) -> Scene:
+def cmc1(data: Path, *, area: bool = True) -> Scene:
     """The CMC1 room: four cameras, published Faster R-CNN boxes, three people, truth on the map alone.
 
     Ong et al., A Bayesian Filter for Multi-view 3D Multi-object Tracking with Occlusion Handling, TPAMI 2022. Truth is
-    where the middle of each body is, in metres.
+    where the middle of each body is, in metres. Without ``area`` whoever the cameras see is looked at, and the truth
+    does not hold all of them.
 
     Raises:
         AbsentError: the folder is not there.
@@ -43,7 +46,8 @@ def cmc1(data: Path) -> Scene:
             }
             for name in CMC_CAMERAS
         }
-    environment = Environment.model_validate({"id": "cmc1", "target_fps": CMC_RATE, "cameras": cameras})
+    described = {"id": "cmc1", "target_fps": CMC_RATE, "cameras": cameras, "area": CMC_AREA if area else None}
+    environment = Environment.model_validate(described)
     settings = Settings(_env_file=None)
     recording, problems = read_recording(environment, folder, CMC_RATE)
     if problems:
@@ -52,4 +56,5 @@ def cmc1(data: Path) -> Scene:
     ticks = (rows[:, 0].astype(np.int64) - recording.first_frame) // recording.step
     table = BoxTable(ticks, rows[:, 1].astype(np.int64), rows[:, 7:9])
     ground = GroundTruth(table, np.ones(len(table), np.bool_))
-    return Scene("cmc1", 0, "published Faster R-CNN", settings, environment, recording, {}, ground)
+    name = "cmc1" if area else "cmc1, no area"
+    return Scene(name, 0, "published Faster R-CNN", settings, environment, recording, {}, ground)
