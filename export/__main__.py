@@ -9,12 +9,16 @@ import argparse
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from export.config import ConfigError, Overrides, VerifyConfig, load_config
+from export.config import ConfigError, Overrides, VerifyConfig, load_config, rising
+from export.plans import TIMING_CACHE, WORKSPACE_MIB, PlanJob, check_repository, make_plan, this_machine
 from export.precision import Precision
 from export.production import export_all
+from export.repository import read_model
 from export.rollout import roll_back, write_repository
 from export.served import Server
-from export.serving import DETECTOR, REID, Target, write_committed_sets
+from export.serving import DETECTOR, REID, Target, batch_profiles, default_serving, write_committed_sets
+from export.tensorrt_package import open_package
+from export.trtexec import TrtexecBuilder, command_line
 
 
 def main() -> None:
@@ -65,6 +69,19 @@ def _parser() -> argparse.ArgumentParser:
     int8.add_argument("--out", type=Path, help="default: MODEL with .int8.onnx")
     int8.set_defaults(run=_quantise)
 
+    package = commands.add_parser("tensorrt", help="a TensorRT plan from an ONNX file, by the package tensorrt")
+    _add_plan_arguments(package)
+    package.set_defaults(run=_tensorrt)
+
+    trtexec = commands.add_parser("trtexec", help="the same by the program of Triton's container")
+    _add_plan_arguments(trtexec)
+    trtexec.add_argument("--print", action="store_true", help="show the command line and do not run it")
+    trtexec.set_defaults(run=_trtexec)
+
+    check = commands.add_parser("check", help="whether this machine can load the plans of a repository")
+    check.add_argument("--repository", type=Path, required=True)
+    check.set_defaults(run=_check)
+
     repository = commands.add_parser("repository", help="Triton's model repository from two ONNX files")
     repository.add_argument("--target", type=Target, choices=[Target.CPU, Target.ONNXRUNTIME_CUDA], required=True)
     repository.add_argument("--detector", type=Path, required=True)
@@ -90,6 +107,13 @@ def _parser() -> argparse.ArgumentParser:
     configs.add_argument("--out", type=Path, default=Path("model_repository"))
     configs.set_defaults(run=lambda arguments: write_committed_sets(arguments.out))
     return parser
+
+
+def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--onnx", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--batches", type=int, nargs="+", help="a profile for each; default: those of the model")
+    parser.add_argument("--workspace-mib", type=int, default=WORKSPACE_MIB)
 
 
 def _all(arguments: argparse.Namespace) -> None:
@@ -123,6 +147,29 @@ def _quantise(arguments: argparse.Namespace) -> None:
     check_quantisable(arguments.model)
     crops = crops_from_videos(arguments.video, arguments.detector, arguments.crops)
     print(f"{out}: {quantise(arguments.model, crops, out)}")
+
+
+def _plan_job(arguments: argparse.Namespace) -> PlanJob:
+    spec = read_model(arguments.onnx)
+    batches = rising(tuple(arguments.batches or default_serving(spec.name, Target.TENSORRT).batches))
+    return PlanJob(arguments.onnx, spec, batch_profiles(batches), arguments.workspace_mib)
+
+
+def _tensorrt(arguments: argparse.Namespace) -> None:
+    make_plan(_plan_job(arguments), open_package(), arguments.out, _say)
+
+
+def _trtexec(arguments: argparse.Namespace) -> None:
+    job = _plan_job(arguments)
+    if arguments.print:
+        print(command_line(job, arguments.out, arguments.out.with_name(TIMING_CACHE)))
+    else:
+        make_plan(job, TrtexecBuilder(), arguments.out, _say)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    for sentence in check_repository(arguments.repository, lambda: this_machine(TrtexecBuilder())):
+        print(sentence)
 
 
 def _repository(arguments: argparse.Namespace) -> None:

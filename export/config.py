@@ -39,6 +39,7 @@ from pydantic import (
     ValidationInfo,
 )
 
+from export.plans import BUILD_TIMEOUT_S, WORKSPACE_MIB
 from export.precision import Precision
 from export.serving import DETECTOR, Serving, Target, default_serving
 
@@ -50,9 +51,10 @@ class ConfigError(ValueError):
     """The file cannot be read or says something it cannot mean; names the file, the field and why."""
 
 
-def _rising(batches: tuple[int, ...]) -> tuple[int, ...]:
+def rising(batches: tuple[int, ...]) -> tuple[int, ...]:
+    """The batch sizes themselves; raises ``ValueError``."""
     if not batches or any(low >= high for low, high in pairwise((0, *batches))):
-        raise ValueError("must be rising numbers from 1 on")
+        raise ValueError("batch sizes must be rising numbers from 1 on")
     return batches
 
 
@@ -79,7 +81,7 @@ class _Section(BaseModel):
 class ServingConfig(_Section):
     """What differs from ``export.serving.default_serving``."""
 
-    batches: Annotated[tuple[int, ...], AfterValidator(_rising)] | None = None
+    batches: Annotated[tuple[int, ...], AfterValidator(rising)] | None = None
     instances: PositiveInt | None = None
     queue_delay_us: Annotated[int, Field(ge=0)] | None = None
     timeout_s: PositiveFloat | None = None
@@ -118,6 +120,16 @@ class ReidConfig(_Section):
     serving: ServingConfig = ServingConfig()
 
 
+class TensorRTConfig(_Section):
+    """How plans are built, for ``target: tensorrt``."""
+
+    builder: Literal["trtexec", "package"] = "trtexec"
+    """The program of Triton's container, or the Python package."""
+    workspace_mib: PositiveInt = WORKSPACE_MIB
+    timeout_s: PositiveFloat = BUILD_TIMEOUT_S
+    """For one plan by ``trtexec``."""
+
+
 class ToleranceConfig(_Section):
     """What differs from ``export.verify.TOLERANCES``."""
 
@@ -144,6 +156,7 @@ class ExportConfig(_Section):
     triton: Annotated[str, AfterValidator(_host_and_port)] | None = None
     detector: DetectorConfig
     reid: ReidConfig
+    tensorrt: TensorRTConfig = TensorRTConfig()
     verify: VerifyConfig | None = None
 
     def serving(self, name: str) -> Serving:

@@ -14,11 +14,14 @@ from pathlib import Path
 
 from export.config import DetectorConfig, ExportConfig, ReidConfig
 from export.files import clear_partial
+from export.plans import make_plan, plan_content, plan_job, this_machine
 from export.records import Facts, digest, is_current, write_record
-from export.repository import Placed, locked, versions
-from export.rollout import roll_back, write_repository
+from export.repository import Content, Placed, locked, onnx_content, read_detector, read_reid, versions
+from export.rollout import Model, publish, roll_back
 from export.served import Server
-from export.serving import DETECTOR, REID
+from export.serving import DETECTOR, REID, Target
+from export.tensorrt_package import open_package
+from export.trtexec import TrtexecBuilder
 
 SOURCES = Path(__file__).parent
 EXPORTERS = ("torch", "torchvision", "timm", "onnx", "onnx-ir", "onnxscript")
@@ -47,17 +50,13 @@ def export_all(config: ExportConfig, say: Say) -> None:
         files = [_detector_file(config.work, config.detector), _reid_file(config.work, config.reid)]
         for file in files:
             _make(file, say)
-        detector, reid = (file.path for file in files)
+        specs = (read_detector(files[0].path), read_reid(files[1].path))
+        contents = _contents(config, [file.path for file in files], say)
+        models = [
+            Model(spec, content, config.serving(spec.name)) for spec, content in zip(specs, contents, strict=True)
+        ]
         with Server(config.triton) if config.triton else nullcontext() as server:
-            placed = write_repository(
-                config.target,
-                config.repository,
-                detector=detector,
-                reid=reid,
-                detector_serving=config.serving(DETECTOR),
-                reid_serving=config.serving(REID),
-                server=server,
-            )
+            placed = publish(config.repository, models, config.target, server)
             for model in placed:
                 say(f"{model.name}: version {model.version}{'' if model.is_new else ', as before'}")
             if server is not None:
@@ -73,6 +72,20 @@ def _make(file: OnnxFile, say: Say) -> None:
     file.make()
     write_record(file.path, file.facts)
     say(f"{file.path.name}: made in {time.monotonic() - started:.0f} s, {file.path.stat().st_size / 1e6:.1f} MB")
+
+
+def _contents(config: ExportConfig, files: Sequence[Path], say: Say) -> list[Content]:
+    """What a version of each model holds: its ONNX file, or the plan that is built of it here."""
+    if config.target is not Target.TENSORRT:
+        return [onnx_content(path, config.target) for path in files]
+    wanted = config.tensorrt
+    builder = open_package() if wanted.builder == "package" else TrtexecBuilder(timeout_s=wanted.timeout_s)
+    contents = []
+    for path in files:
+        plan = path.with_suffix(".plan")
+        make_plan(plan_job(path, config.serving(path.stem).batches, wanted.workspace_mib), builder, plan, say)
+        contents.append(plan_content(plan, path, this_machine(builder)))
+    return contents
 
 
 def _prove(config: ExportConfig, server: Server, placed: Sequence[Placed], say: Say) -> None:

@@ -190,6 +190,12 @@ def _has(path: Path, source: Path | bytes) -> bool:
     return filecmp.cmp(path, source, shallow=False)
 
 
+def read_model(path: Path) -> ModelSpec:
+    """What a server must know of an ONNX file, whichever of the two it is; raises ``ValueError`` as those below do."""
+    names = {value.name for value in onnx.load(path, load_external_data=False).graph.input}
+    return read_reid(path) if "crops" in names else read_detector(path)
+
+
 def read_detector(path: Path) -> ModelSpec:
     """What a server must know of a detector's ONNX file; raises ``ValueError`` where it misses the contract."""
     model, shapes = _open(path)

@@ -8,9 +8,11 @@ not load, the repository becomes what it was before, so that a server that resta
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from export.repository import (
+    Content,
     Placed,
     RepositoryError,
     locked,
@@ -24,7 +26,35 @@ from export.repository import (
     withdraw,
 )
 from export.served import Server, ServerError
-from export.serving import Serving, Target
+from export.serving import ModelSpec, Serving, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model to be placed."""
+
+    spec: ModelSpec
+    content: Content
+    serving: Serving | None = None
+    """None: the values in use for it."""
+
+
+def publish(repository: Path, models: Sequence[Model], target: Target, server: Server | None = None) -> list[Placed]:
+    """Places all models, or none, and has ``server``, which serves ``repository``, load them.
+
+    Raises ``OSError`` with the repository as it was, and ``ServerError`` where a model does not load.
+    """
+    with locked(repository):
+        placed: list[Placed] = []
+        try:
+            for model in models:
+                placed += [place(repository, model.spec, model.content, target, model.serving)]
+        except OSError:
+            _remove(repository, placed)
+            raise
+        if server is not None:
+            go_live(repository, placed, server)
+    return placed
 
 
 def write_repository(
@@ -36,28 +66,19 @@ def write_repository(
     detector_serving: Serving | None = None,
     reid_serving: Serving | None = None,
     server: Server | None = None,
-) -> tuple[Placed, Placed]:
+) -> list[Placed]:
     """Places two ONNX files made by this package as ``out/person_detector`` and ``out/person_reid``.
 
-    A ``server`` that serves ``out`` loads them. Raises ``ValueError`` for a file that does not fit the tensor contract
-    and, for TensorRT, ``RepositoryError``: ``export.tensorrt`` makes and places plans. Raises ``ServerError`` where a
-    model does not load. In all cases what is served stays.
+    Raises ``ValueError`` for a file that does not fit the tensor contract, what ``publish`` raises and, for TensorRT,
+    ``RepositoryError``: plans are made by ``python -m export all``. In all cases what is served stays.
     """
     if target is Target.TENSORRT:
-        raise RepositoryError("a plan is built from the ONNX file first: python -m export tensorrt")
-    chosen = ((read_detector(detector), detector, detector_serving), (read_reid(reid), reid, reid_serving))
-    with locked(out):
-        placed: list[Placed] = []
-        try:
-            for spec, path, how in chosen:
-                placed.append(place(out, spec, onnx_content(path, target), target, how))
-        except OSError:
-            _remove(out, placed)
-            raise
-        if server is not None:
-            go_live(out, placed, server)
-    first, second = placed
-    return first, second
+        raise RepositoryError("a plan is built from an ONNX file first: python -m export all")
+    models = [
+        Model(read_detector(detector), onnx_content(detector, target), detector_serving),
+        Model(read_reid(reid), onnx_content(reid, target), reid_serving),
+    ]
+    return publish(out, models, target, server)
 
 
 def go_live(repository: Path, placed: Sequence[Placed], server: Server) -> None:
