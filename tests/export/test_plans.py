@@ -17,7 +17,6 @@ import yaml
 
 from export import production
 from export.__main__ import main
-from export.config import load_config
 from export.plans import Machine, PlanError, PlanJob, check_repository, make_plan, plan_content, plan_job, this_machine
 from export.production import export_all
 from export.repository import RepositoryError, versions
@@ -359,5 +358,4 @@ def test_the_extra_is_the_version_of_the_servers_image() -> None:
     compose = (root / "docker-compose.gpu.yml").read_text()
     assert '"tensorrt==11.2.1.' in (root / "pyproject.toml").read_text()
     assert "tritonserver:26.08-py3 # TensorRT 11.2.1\n" in compose
-    assert load_config(root / "deploy" / "export.example.yaml").target is Target.TENSORRT
     assert yaml.safe_load(compose)["services"]["triton"]["image"].endswith(":26.08-py3")

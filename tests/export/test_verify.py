@@ -181,6 +181,9 @@ def test_each_model_is_held_to_its_own_precision() -> None:
         ({"verify": {"images": "nowhere"}}, r"nowhere: no \.jpg"),
     ],
 )
+@pytest.mark.servers
+@pytest.mark.timeout(400)
+@real_photos
 @pytest.mark.asyncio(loop_scope="module")
 async def test_what_cannot_be_compared_is_named(
     address: str, tmp_path: Path, wrong: dict[str, object], message: str
