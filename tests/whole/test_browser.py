@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.servers,
     pytest.mark.browser,
     pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(600),  # whoever comes first waits for the whole system
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
 ]
 

@@ -21,7 +21,7 @@ from tests.deploy.compose import ROOT, service
 from tests.system import BUILT, Whole
 from tests.whole.test_whole_way import ended
 
-pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 READY_WITHIN_S = 90.0
 TOKEN = "python -m api token create me --role operator"
 """As the compose file's own first lines say."""

@@ -21,6 +21,7 @@ from tests.whole.test_whole_way import ended, http, start
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(600),  # whoever comes first waits for the whole system
     pytest.mark.skipif(prometheus_tool("prometheus") is None, reason="Debian's prometheus is not here"),
 ]
 SCRAPE_S = 1
