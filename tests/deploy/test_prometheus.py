@@ -54,7 +54,7 @@ def exported() -> set[str]:
 def test_the_configuration_is_accepted() -> None:
     done = promtool("check", "config", str(FOLDER / "prometheus.yml"))
     assert done.returncode == 0, done.stderr
-    assert "7 rules found" in done.stdout
+    assert "8 rules found" in done.stdout
 
 
 @needs_promtool
