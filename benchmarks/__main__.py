@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from benchmarks import accuracy, throughput, websocket
+from benchmarks import accuracy, reid, throughput, websocket
 from demo.console import Reporter, reporter_for
 from demo.servers.errors import ServersError, StoppedBySignalError
 from orchestrator.errors import SpotOnError
@@ -25,7 +25,12 @@ class Benchmark(Protocol):
         """Measures, shows a table and writes what the options say; raises ``SpotOnError`` or ``ServersError``."""
 
 
-BENCHMARKS: dict[str, Benchmark] = {"accuracy": accuracy, "throughput": throughput, "websocket": websocket}
+BENCHMARKS: dict[str, Benchmark] = {
+    "accuracy": accuracy,
+    "reid": reid,
+    "throughput": throughput,
+    "websocket": websocket,
+}
 
 
 def main() -> int:

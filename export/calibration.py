@@ -73,12 +73,16 @@ def _detector(path: Path) -> onnxruntime.InferenceSession:
     return session
 
 
-def open_onnx(path: Path) -> onnxruntime.InferenceSession:
-    """A session on the CPU; raises ``CalibrationError`` for a file that is no model, ``FileNotFoundError``."""
+def open_onnx(path: Path, threads: int = 0) -> onnxruntime.InferenceSession:
+    """A session on the CPU with as many threads as cores, or as told.
+
+    Raises ``CalibrationError`` for a file that is no model; ``FileNotFoundError``.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    options.intra_op_num_threads = threads
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors have no base but this
