@@ -136,19 +136,28 @@ async def test_a_task_from_start_to_end(whole: Whole, tmp_path: Path) -> None:
         await drop_database(admin, database)
 
 
+async def run_once(name: str, places: Mapping[str, str]) -> str:
+    """Runs a service that ends by itself; gives what it said."""
+    program, *arguments = service(name)["command"]
+    assert program == "python"
+    for there, here in places.items():
+        arguments = [word.replace(there, here) for word in arguments]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, out.decode()
+    return out.decode()
+
+
 @pytest.mark.usefixtures("whole")  # whose models they are
-async def test_the_export_job_leaves_what_is_up_to_date(tmp_path: Path) -> None:
+async def test_the_export_job_leaves_what_is_up_to_date_and_the_check_lets_it_pass(tmp_path: Path) -> None:
     content = yaml.safe_load(CONFIG.read_text())
     content |= {"repository": str(BUILT / "model_repository"), "work": str(BUILT / "model_repository.work")}
     for model in ("detector", "reid"):
         content[model]["weights"] = str(CONFIG.parent / content[model]["weights"])
     (tmp_path / "export.yaml").write_text(yaml.safe_dump(content))
-    program, *arguments = (word.replace("/etc/spoton", str(tmp_path)) for word in service("export")["command"])
-    assert program == "python"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
-    said = out.decode()
-    assert process.returncode == 0, said
+    said = await run_once("export", {"/etc/spoton": str(tmp_path)})
     assert said.count("up to date") == 2
+    checked = await run_once("check", {"/models": str(BUILT / "model_repository")})
+    assert [line.split()[0] for line in checked.splitlines()] == ["person_detector", "person_reid"]
