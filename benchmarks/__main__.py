@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from benchmarks import accuracy, reid, throughput, websocket
+from benchmarks import accuracy, history, reid, search, throughput, websocket
 from demo.console import Reporter, reporter_for
 from demo.servers.errors import ServersError, StoppedBySignalError
 from orchestrator.errors import SpotOnError
@@ -27,7 +27,9 @@ class Benchmark(Protocol):
 
 BENCHMARKS: dict[str, Benchmark] = {
     "accuracy": accuracy,
+    "history": history,
     "reid": reid,
+    "search": search,
     "throughput": throughput,
     "websocket": websocket,
 }

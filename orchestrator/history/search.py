@@ -193,7 +193,7 @@ async def similar(
     unit = look / np.linalg.norm(look)
     values = {**where.values(), "model_name": model.name, "model_version": model.version}
     async with transaction(pool, "search for a person") as connection:
-        await _prepare(connection)
+        await prepare_search(connection)
         nearest = await _people(connection, unit, where, values, people, min_similarity)
         return await _sightings(connection, unit, where, values, nearest)
 
@@ -209,7 +209,8 @@ def nearest_looks(look: Float32, where: Where, limit: int) -> sql.Composed:
     )
 
 
-async def _prepare(connection: Connection) -> None:
+async def prepare_search(connection: Connection) -> None:
+    """Sets how the index is searched, until the transaction ends."""
     settings = {
         "hnsw.iterative_scan": "strict_order",
         "hnsw.ef_search": EF_SEARCH,
