@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from orchestrator.events import StatusPayload
+from orchestrator.zones import Line, Zone
 
 TEXT = r"^[^\x00]+$"
 """Text that a database can hold."""
@@ -128,6 +129,8 @@ class EnvironmentAnswer(BaseModel):
     recorded_from: datetime | None
     cameras: list[str] = Field(examples=[["c01", "c02"]])
     overlaps: list[tuple[str, str]]
+    zones: dict[str, Zone] = Field(description="Areas of the map in which dwell is counted; metres.")
+    lines: dict[str, Line] = Field(description="Lines of the map whose crossings are counted; metres.")
 
 
 class CameraAnswer(BaseModel):

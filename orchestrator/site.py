@@ -28,6 +28,10 @@ One YAML file::
         overlaps: [[c01, c02]]
         exits:
           - {camera: c01, quadrant: upper_left, to: c05}
+        zones:                                # optional: areas of the map in which dwell is counted
+          entrance: {name: Entrance, polygon: [[X, Y], ...]}   # metres, at least 3 corners
+        lines:                                # optional: lines of the map whose crossings are counted
+          door: {name: Door, points: [[X, Y], [X, Y]]}         # left and right are as seen from the first point
 
 Every fault is a ``SiteError`` with file, line and field.
 """
@@ -46,6 +50,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validato
 from orchestrator.errors import UnknownCameraError, UnknownEnvironmentError
 from orchestrator.site_file import Fault, SiteFile
 from orchestrator.values import Float64
+from orchestrator.zones import Line, Zone
 
 MIN_POINTS = 4
 """A homography has eight free values and a point pair fixes two."""
@@ -195,6 +200,10 @@ class Environment(_Model):
     """A polygon on the map, metres: who stands outside is not looked at. None: everybody is."""
     overlaps: tuple[tuple[str, str], ...] = ()
     exits: tuple[ExitRule, ...] = ()
+    zones: dict[Identifier, Zone] = Field(default_factory=dict)
+    """By id."""
+    lines: dict[Identifier, Line] = Field(default_factory=dict)
+    """By id."""
 
     @field_validator("area")
     @classmethod

@@ -36,4 +36,6 @@ def _environment(environment: Environment) -> EnvironmentAnswer:
         recorded_from=environment.recorded_from,
         cameras=list(environment.cameras),
         overlaps=list(environment.overlaps),
+        zones=environment.zones,
+        lines=environment.lines,
     )

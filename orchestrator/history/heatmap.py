@@ -22,12 +22,8 @@ out kilometres away."""
 
 _CELLS: LiteralString = """
 WITH ticks AS MATERIALIZED (
-    SELECT task_id, max(extract(epoch FROM last_time - first_time) / (last_frame - first_frame))::float8 AS seconds
-    FROM tracklets
-    WHERE last_frame > first_frame
-      AND task_id IN (SELECT id FROM tasks WHERE environment_id = %(environment_id)s)
-      AND (%(task_id)s::uuid IS NULL OR task_id = %(task_id)s::uuid)
-    GROUP BY task_id
+    SELECT k.task_id, k.seconds FROM task_ticks k JOIN tasks ON tasks.id = k.task_id
+    WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
 ), places AS (
     SELECT d.task_id, d.global_frame_index, avg(d.map_x) AS x, avg(d.map_y) AS y
     FROM detections d JOIN tracklets t

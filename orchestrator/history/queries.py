@@ -89,9 +89,9 @@ async def trajectory(
     key = None if task_id is None else task_key(task_id)
     theirs = None if environments is None else sorted(environments)
     values = {"global_id": global_id, "task_id": key, "start": start, "end": end, "environments": theirs}
-    async with aclosing(_stream(pool, "read a trajectory", _TRAJECTORY, values)) as found:
+    async with aclosing(stream(pool, "read a trajectory", _TRAJECTORY, values)) as found:
         async for rows in found:
-            yield rows
+            yield [TrackRow._make(row) for row in rows]
 
 
 async def task_tracks(pool: Pool, task_id: str, camera_id: str | None = None) -> AsyncGenerator[Rows, None]:
@@ -104,9 +104,9 @@ async def task_tracks(pool: Pool, task_id: str, camera_id: str | None = None) ->
         HistoryError: the database does not answer.
     """
     values = {"task_id": task_key(task_id), "camera_id": camera_id}
-    async with aclosing(_stream(pool, "read the tracks of a task", _TASK_TRACKS, values)) as found:
+    async with aclosing(stream(pool, "read the tracks of a task", _TASK_TRACKS, values)) as found:
         async for rows in found:
-            yield rows
+            yield [TrackRow._make(row) for row in rows]
 
 
 def task_key(task_id: str) -> str:
@@ -121,11 +121,16 @@ def task_key(task_id: str) -> str:
         raise UnknownTaskError(f"there is no task {task_id!r}") from None
 
 
-async def _stream(
+async def stream(
     pool: Pool, action: str, statement: LiteralString, values: dict[str, Any]
-) -> AsyncGenerator[Rows, None]:
+) -> AsyncGenerator[list[tuple[Any, ...]], None]:
+    """The rows of any question, in blocks; holds a connection until it ends.
+
+    Raises:
+        HistoryError: ``cannot <action>: <reason>``.
+    """
     with database_errors(action):
         async with pool.connection() as connection, connection.cursor(name="history", binary=True) as cursor:
             await cursor.execute(statement, values)
             while rows := await cursor.fetchmany(BLOCK_ROWS):
-                yield [TrackRow._make(row) for row in rows]
+                yield rows

@@ -32,6 +32,11 @@ environments:
           map_points: [[0, 0], [5, 0], [5, 5], [0, 5]]
       c02: {prefix: video_s37/c02}
     overlaps: [[c01, c02]]
+    zones:
+      bench: {name: The bench, polygon: [[5, 7], [6, 7], [6, 8], [5, 8]]}
+      middle: {polygon: [[3, 0], [7, 0], [7, 4], [3, 4]]}
+    lines:
+      gate: {name: Gate, points: [[5, 0], [5, 4]]}
   factory:
     cameras:
       c09: {prefix: video_s14/c09}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,14 @@ class TimeInCamera(BaseModel):
     last_time: datetime
 
 
+class TimeInZone(BaseModel):
+    """How long a person was in a zone of the site file."""
+
+    zone_id: str = Field(examples=["entrance"])
+    visits: int
+    seconds: float
+
+
 class TrajectorySummary(BaseModel):
     """What the sightings come to, before they are simplified."""
 
@@ -46,6 +54,7 @@ class TrajectorySummary(BaseModel):
     mean_speed_mps: float | None
     max_speed_mps: float | None
     cameras: list[TimeInCamera]
+    zones: list[TimeInZone]
 
 
 class TrajectoryAnswer(BaseModel):
@@ -85,6 +94,7 @@ class TrajectoryAnswer(BaseModel):
                                 "last_time": "2026-01-05T09:00:00Z",
                             }
                         ],
+                        "zones": [{"zone_id": "entrance", "visits": 1, "seconds": 0.04}],
                     },
                     "next": None,
                 }
@@ -240,3 +250,159 @@ class SearchAnswer(BaseModel):
 
     model: str = Field(description="Whose embeddings were compared: name and version.")
     sightings: list[SimilarSighting]
+
+
+class OccupancyBucket(BaseModel):
+    """One stretch of time, of one camera or of all together."""
+
+    time: datetime = Field(description="When it begins.")
+    camera_id: str | None = Field(description="Null for the whole environment.")
+    mean: float = Field(description="People in view at a time, over the whole stretch.")
+    peak: int | None = Field(description="Most people at one tick; null with `means_only`.")
+    people: int | None = Field(description="Different people; null with `means_only`.")
+
+
+class OccupancyAnswer(BaseModel):
+    """Stretches in which anybody was seen, in time order; those that are left out are empty."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "environment_id": "campus",
+                    "task_id": None,
+                    "bucket_s": 60,
+                    "buckets": [
+                        {"time": "2026-01-05T09:00:00Z", "camera_id": None, "mean": 3.4, "peak": 6, "people": 9}
+                    ],
+                }
+            ]
+        }
+    )
+
+    environment_id: str
+    task_id: str | None
+    bucket_s: float
+    buckets: list[OccupancyBucket]
+
+
+class ZoneDwell(BaseModel):
+    """What happened in one zone."""
+
+    zone_id: str = Field(examples=["entrance"])
+    name: str
+    polygon: list[tuple[float, float]] = Field(description="Corners, metres.")
+    people: int
+    visits: int
+    seconds: float = Field(description="Of all visits together.")
+    longest_seconds: float
+
+
+class ZoneVisit(BaseModel):
+    """Somebody in a zone."""
+
+    zone_id: str = Field(examples=["entrance"])
+    task_id: str
+    global_id: str | None
+    time: datetime = Field(description="When they came in, or into view.")
+    seconds: float
+
+
+class ZonesAnswer(BaseModel):
+    """Dwell in the zones of the site file; empty where it draws none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "environment_id": "campus",
+                    "task_id": _TASK_ID,
+                    "zones": [
+                        {
+                            "zone_id": "entrance",
+                            "name": "Entrance",
+                            "polygon": [[0, 0], [4, 0], [4, 3]],
+                            "people": 1,
+                            "visits": 1,
+                            "seconds": 12.4,
+                            "longest_seconds": 12.4,
+                        }
+                    ],
+                    "visits": [
+                        {
+                            "zone_id": "entrance",
+                            "task_id": _TASK_ID,
+                            "global_id": "5f0c6a4e-3",
+                            "time": "2026-01-05T09:00:00Z",
+                            "seconds": 12.4,
+                        }
+                    ],
+                    "truncated": False,
+                }
+            ]
+        }
+    )
+
+    environment_id: str
+    task_id: str | None
+    zones: list[ZoneDwell]
+    visits: list[ZoneVisit] = Field(description="In time order.")
+    truncated: bool = Field(description="Whether there were more visits than `limit`; `zones` counts them all.")
+
+
+class LineCrossings(BaseModel):
+    """How often one line was crossed; left and right are as seen from its first point."""
+
+    line_id: str = Field(examples=["door"])
+    name: str
+    points: list[tuple[float, float]] = Field(description="Metres.")
+    to_left: int
+    to_right: int
+
+
+class CrossingEvent(BaseModel):
+    """Somebody crosses a line."""
+
+    line_id: str = Field(examples=["door"])
+    direction: Literal["to_left", "to_right"]
+    time: datetime
+    task_id: str
+    global_id: str | None
+    map_x: float
+    map_y: float
+
+
+class CrossingsAnswer(BaseModel):
+    """Crossings of the lines of the site file; empty where it draws none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "environment_id": "campus",
+                    "task_id": _TASK_ID,
+                    "lines": [
+                        {"line_id": "door", "name": "Door", "points": [[0, 0], [2, 0]], "to_left": 1, "to_right": 0}
+                    ],
+                    "crossings": [
+                        {
+                            "line_id": "door",
+                            "direction": "to_left",
+                            "time": "2026-01-05T09:00:00Z",
+                            "task_id": _TASK_ID,
+                            "global_id": "5f0c6a4e-3",
+                            "map_x": 1.1,
+                            "map_y": 0.1,
+                        }
+                    ],
+                    "truncated": False,
+                }
+            ]
+        }
+    )
+
+    environment_id: str
+    task_id: str | None
+    lines: list[LineCrossings]
+    crossings: list[CrossingEvent] = Field(description="In time order.")
+    truncated: bool = Field(description="Whether there were more crossings than `limit`; `lines` counts them all.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,18 +13,21 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from api.access.rules import AccessDep
+from api.access.rules import Access, AccessDep
 from api.dependencies import ServicesDep
 from api.download import Download
 from api.models import TEXT
 from api.problems import problem_responses
-from api.routes.analytics.models import TimeInCamera, TrajectoryAnswer, TrajectoryPoint, TrajectorySummary
+from api.routes.analytics.models import TimeInCamera, TimeInZone, TrajectoryAnswer, TrajectoryPoint, TrajectorySummary
 from api.routes.analytics.scope import End, Start, TaskId, span
 from api.tabular import TableFormat, encode
+from orchestrator.errors import UnknownEnvironmentError
 from orchestrator.history import queries
+from orchestrator.history.crossings import visits
 from orchestrator.history.motion import MapPath, Motion, motion, simplify
 from orchestrator.history.queries import Rows, TrackRow
 from orchestrator.values import Bool, Float64, Int64
+from orchestrator.zones import Zone
 
 MAX_POINTS = 100_000
 
@@ -74,7 +77,7 @@ async def trajectory(
         return await Download.start(encode(blocks, table), table.media_type, f"trajectory.{table}")
     found = queries.trajectory(pool, global_person_id, task_id, start, end, access.scope)
     rows, following = _whole_ticks(await _first(found, limit), limit)
-    answer = _answer(global_person_id, rows, simplify_m, following)
+    answer = _answer(global_person_id, rows, simplify_m, following, await _zones(access, rows))
     return JSONResponse(answer.model_dump(mode="json"))
 
 
@@ -123,17 +126,32 @@ class _Columns:
         return cls(times_s, path, motion(path), tick_of)
 
 
-def _answer(global_id: str, rows: Rows, simplify_m: float | None, following: datetime | None) -> TrajectoryAnswer:
+async def _zones(access: Access, rows: Rows) -> dict[str, Zone]:
+    """The zones on the map that the sightings are on; those of the first task, should an id be of several."""
+    if not rows:
+        return {}
+    task = await access.task(rows[0].task_id)
+    try:
+        return access.environment(task.environment_id).zones
+    except UnknownEnvironmentError:  # the site file does not have it any more
+        return {}
+
+
+def _answer(
+    global_id: str, rows: Rows, simplify_m: float | None, following: datetime | None, zones: Mapping[str, Zone]
+) -> TrajectoryAnswer:
     if not rows:
         nothing = TrajectorySummary(
-            sightings=0, seconds=0, distance_m=0, mean_speed_mps=None, max_speed_mps=None, cameras=[]
+            sightings=0, seconds=0, distance_m=0, mean_speed_mps=None, max_speed_mps=None, cameras=[], zones=[]
         )
         return TrajectoryAnswer(global_person_id=global_id, points=[], summary=nothing, next=None)
     columns = _Columns.of(rows)
     kept = range(len(rows)) if simplify_m is None else _kept(columns, simplify_m)
     speeds = np.append(columns.motion.speeds, np.nan)[columns.tick_of]  # -1 takes the NaN at the end
     points = [_point(rows[index], float(speeds[index])) for index in kept]
-    return TrajectoryAnswer(global_person_id=global_id, points=points, summary=_summary(rows, columns), next=following)
+    return TrajectoryAnswer(
+        global_person_id=global_id, points=points, summary=_summary(rows, columns, zones), next=following
+    )
 
 
 def _kept(columns: _Columns, tolerance_m: float) -> Sequence[int]:
@@ -160,7 +178,7 @@ def _point(row: TrackRow, speed: float) -> TrajectoryPoint:
     )
 
 
-def _summary(rows: Rows, columns: _Columns) -> TrajectorySummary:
+def _summary(rows: Rows, columns: _Columns, zones: Mapping[str, Zone]) -> TrajectorySummary:
     tick_s = _tick_s(rows)
     moving = columns.motion.speeds[np.isfinite(columns.motion.speeds)]
     cameras: dict[str, list[TrackRow]] = {}
@@ -181,7 +199,14 @@ def _summary(rows: Rows, columns: _Columns) -> TrajectorySummary:
             )
             for camera_id, seen in cameras.items()
         ],
+        zones=[_time_in_zone(zone_id, zone, columns, tick_s) for zone_id, zone in zones.items()],
     )
+
+
+def _time_in_zone(zone_id: str, zone: Zone, columns: _Columns, tick_s: float) -> TimeInZone:
+    found = visits(columns.path, columns.motion.xy, zone)
+    seconds = sum(visit.seconds(columns.path, tick_s) for visit in found)
+    return TimeInZone(zone_id=zone_id, visits=len(found), seconds=round(seconds, 3))
 
 
 def _ticks(rows: Rows) -> int:

@@ -47,6 +47,9 @@ async def test_speed_distance_and_time_per_camera(client, task):
     assert cameras["c02"]["seconds"] == pytest.approx(2.0)
     assert datetime.fromisoformat(cameras["c02"]["first_time"]) == time_of(40)
     assert datetime.fromisoformat(cameras["c02"]["last_time"]) == time_of(59)
+    zones = {zone["zone_id"]: zone for zone in summary["zones"]}
+    assert (zones["middle"]["visits"], zones["middle"]["seconds"]) == (1, pytest.approx(4.0, abs=0.2))
+    assert (zones["bench"]["visits"], zones["bench"]["seconds"]) == (0, 0)
 
 
 async def test_simplified_to_what_a_straight_walk_does_not_say(client, task):
