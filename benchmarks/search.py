@@ -1,9 +1,9 @@
 """Recall and time of the search by looks, filtered and not, beside an exact scan of the same table.
 
 Looks are made as Re-ID models make them: a centre for each person, an offset for each camera, noise for each look.
-Every filter keeps one look in a hundred. Each search is measured as the planner has it, and once more with the index
-forced upon it, since for a filter that keeps little the planner may rightly prefer to compare all that is left; the
-column after shows what the forced index finds without iterative scans. Queries are looks that are not stored.
+Every filter keeps one look in a hundred. Each search is measured as it is made, which for filters that keep little is a
+comparison with all that is left, and once more with the index forced upon it; the column after shows what that finds
+without iterative scans. Queries are looks that are not stored.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from demo.console import Reporter
 from orchestrator.history.partitions import ensure_days
 from orchestrator.history.pool import Pool
 from orchestrator.history.rows import EMBEDDING_COLUMNS, Clock, Looks, embeddings_copy
-from orchestrator.history.search import Where, ensure_index, nearest_looks, prepare_search
+from orchestrator.history.search import Where, are_few, ensure_index, nearest_looks, prepare_search
 from orchestrator.inference.protocols import ModelId
 from orchestrator.values import Bool, Float32, Int64
 
@@ -65,7 +65,7 @@ class Search:
     recall: float
     ms: float
     recall_index: float
-    """With the index forced."""
+    """With the index forced, by iterative scans."""
     ms_index: float
     recall_without_iterative: float
     ms_exact: float
@@ -197,14 +197,14 @@ async def _measure(
 ) -> Search:
     truth = [_exact(recording, query, nearest, passes) for query in queries]
 
-    async def search(*settings: str) -> tuple[float, float]:
-        return await _search(pool, queries, nearest, where, truth, settings)
+    async def search(exact: bool | None, *settings: str) -> tuple[float, float]:
+        return await _search(pool, queries, nearest, where, truth, exact, settings)
 
-    recall, ms = await search()
-    forced = ("enable_seqscan = off", "enable_bitmapscan = off", "enable_sort = off")
-    recall_index, ms_index = await search(*forced)
-    recall_plain, _ = await search(*forced, "hnsw.iterative_scan = off")
-    _, ms_exact = await search("enable_indexscan = off")
+    recall, ms = await search(None)
+    forced = ("enable_seqscan = off", "enable_bitmapscan = off")
+    recall_index, ms_index = await search(False, *forced)
+    recall_plain, _ = await search(False, *forced, "hnsw.iterative_scan = off")
+    _, ms_exact = await search(True)
     return Search(name, float(passes.mean()), recall, ms, recall_index, ms_index, recall_plain, ms_exact)
 
 
@@ -221,9 +221,10 @@ async def _search(
     nearest: int,
     where: Where,
     truth: Sequence[set[tuple[int, int]]],
+    exact: bool | None,
     settings: Sequence[str],
 ) -> tuple[float, float]:
-    """Mean recall and median milliseconds."""
+    """Mean recall and median milliseconds; with ``exact`` None the search decides."""
     values = {**where.values(), "model_name": MODEL.name, "model_version": MODEL.version}
     recalls, times = [], []
     async with pool.connection() as connection, connection.transaction():
@@ -232,7 +233,8 @@ async def _search(
             await connection.execute(f"SET LOCAL {setting}".encode())
         for query, expected in zip(queries, truth, strict=True):
             began = time.perf_counter()
-            rows = await (await connection.execute(nearest_looks(query, where, nearest), values)).fetchall()
+            few = await are_few(connection, len(query), where, values) if exact is None else exact
+            rows = await (await connection.execute(nearest_looks(query, where, nearest, exact=few), values)).fetchall()
             times.append(1000 * (time.perf_counter() - began))
             found = {(row[2], round((row[3] - BEGAN).total_seconds())) for row in rows}
             recalls.append(len(found & expected) / len(expected))

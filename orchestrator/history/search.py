@@ -1,8 +1,8 @@
 """Who looks like this: the stored looks nearest to an embedding, by pgvector's HNSW index, and whose they are.
 
-The index hands out neighbours in order until enough have passed the filter (``hnsw.iterative_scan``), so a filter that
-keeps little does not keep the answer empty. One index for each length of embedding; models of the same length share it
-and are told apart by a filter.
+Where a filter keeps few looks, all of them are compared, which is exact and quicker than any index. Otherwise the index
+hands out neighbours until enough have passed the filter (``hnsw.iterative_scan``). One index for each length of
+embedding; models of the same length share it and are told apart by a filter.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ EF_SEARCH = 200
 """Candidates that the index keeps in hand; more find more of the true neighbours, for more time."""
 MAX_SCAN_TUPLES = 200_000
 """Where an index scan gives up although its filter has let too few pass."""
+FEW_LOOKS = 20_000
+"""What is left of a filter is compared one by one up to so many."""
+MORE = 2
+"""Times as many neighbours are taken from the index as are asked for."""
 FIRST_LOOKS = 256
 """Neighbours asked for at first; one person may account for all of them, then four times as many are asked for."""
 MAX_LOOKS = 4096
@@ -41,12 +45,25 @@ _SPAN: LiteralString = """EXISTS (
       AND s.last_time >= COALESCE(%(start)s::timestamptz, '-infinity')
       AND s.first_time < COALESCE(%(end)s::timestamptz, 'infinity'))"""
 
-_NEAREST = sql.SQL("""
-SELECT e.task_id, e.camera_id, e.track_id, e.time, -((e.embedding::halfvec({dimension})) <#> {query}) AS similarity
+_LOOKS = sql.SQL("""
 FROM embeddings e
 WHERE e.searchable AND vector_dims(e.embedding) = {dimension}
-  AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s AND {where}
-ORDER BY (e.embedding::halfvec({dimension})) <#> {query} LIMIT {limit}""")
+  AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s AND {where}""")
+
+# The inner order is the index's, which is not quite the true one: more than asked for, sorted once more.
+_NEAREST = sql.SQL("""
+SELECT task_id, camera_id, track_id, time, -distance AS similarity FROM (
+    SELECT e.task_id, e.camera_id, e.track_id, e.time, (e.embedding::halfvec({dimension})) <#> {query} AS distance
+    {looks} ORDER BY (e.embedding::halfvec({dimension})) <#> {query} LIMIT {more}
+) AS near ORDER BY distance LIMIT {limit}""")
+
+# Behind MATERIALIZED no index for the order is considered.
+_EXACT = sql.SQL("""
+SELECT task_id, camera_id, track_id, time, -(embedding::halfvec({dimension}) <#> {query}) AS similarity
+FROM (WITH passing AS MATERIALIZED (SELECT e.* {looks}) SELECT * FROM passing) AS passing
+ORDER BY similarity DESC LIMIT {limit}""")
+
+_ARE_FEW = sql.SQL("SELECT count(*) <= {few} FROM (SELECT 1 {looks} LIMIT {few} + 1) AS passing")
 
 _PEOPLE = sql.SQL("""
 WITH nearest AS MATERIALIZED ({nearest})
@@ -198,21 +215,34 @@ async def similar(
         return await _sightings(connection, unit, where, values, nearest)
 
 
-def nearest_looks(look: Float32, where: Where, limit: int) -> sql.Composed:
+async def are_few(connection: Connection, dimension: int, where: Where, values: dict[str, Any]) -> bool:
+    """Whether so few looks pass the filter that comparing them all is the better way."""
+    if where == Where():
+        return False
+    statement = _ARE_FEW.format(few=sql.Literal(FEW_LOOKS), looks=_passing(dimension, where))
+    return await (await connection.execute(statement, values)).fetchone() == (True,)
+
+
+def nearest_looks(look: Float32, where: Where, limit: int, *, exact: bool) -> sql.Composed:
     """The statement that finds the stored looks nearest to ``look`` [D], of length 1; takes ``where.values()`` too."""
     dimension = sql.Literal(len(look))
-    return _NEAREST.format(
+    return (_EXACT if exact else _NEAREST).format(
         dimension=dimension,
         query=sql.SQL("{}::halfvec({})").format(sql.Literal(_text(look)), dimension),
-        where=where.condition(),
+        looks=_passing(len(look), where),
         limit=sql.Literal(limit),
+        more=sql.Literal(MORE * limit),
     )
+
+
+def _passing(dimension: int, where: Where) -> sql.Composed:
+    return _LOOKS.format(dimension=sql.Literal(dimension), where=where.condition())
 
 
 async def prepare_search(connection: Connection) -> None:
     """Sets how the index is searched, until the transaction ends."""
     settings = {
-        "hnsw.iterative_scan": "strict_order",
+        "hnsw.iterative_scan": "relaxed_order",
         "hnsw.ef_search": EF_SEARCH,
         "hnsw.max_scan_tuples": MAX_SCAN_TUPLES,
     }
@@ -226,8 +256,9 @@ async def _people(
 ) -> list[tuple[Any, ...]]:
     """Task, global id, camera, track of the most similar people; the last two are for those without a global id."""
     limit = FIRST_LOOKS
+    exact = await are_few(connection, len(unit), where, values)
     while True:
-        statement = _PEOPLE.format(nearest=nearest_looks(unit, where, limit))
+        statement = _PEOPLE.format(nearest=nearest_looks(unit, where, limit, exact=exact))
         rows = await (await connection.execute(statement, values)).fetchall()
         found = [row[:4] for row in rows if row[4] >= min_similarity]
         enough = len(found) >= people or len(found) < len(rows)

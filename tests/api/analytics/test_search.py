@@ -48,7 +48,9 @@ def names(found):
     return [(seen["person"], seen["global_id"], seen["camera_id"], seen["track_id"]) for seen in found]
 
 
-async def test_the_most_similar_come_first_with_where_and_when(client, task, looking_like):
+@pytest.mark.parametrize("way", ["compared one by one", "through the index"])
+async def test_the_most_similar_come_first_with_where_and_when(client, task, looking_like, way, monkeypatch):
+    monkeypatch.setattr("orchestrator.history.search.FEW_LOOKS", 20_000 if way == "compared one by one" else 0)
     looking_like([1, 0.1, 0, 0])
     found = await search(client, image=picture(), task_id=task)
     assert names(found) == [
