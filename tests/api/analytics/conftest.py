@@ -9,6 +9,7 @@ import numpy as np
 import pytest_asyncio
 
 from orchestrator.history.pool import open_pool
+from orchestrator.history.schema import ensure_schema
 from orchestrator.history.writer import HistoryWriter
 from orchestrator.inference.protocols import ModelId
 from orchestrator.tasks import TaskStatus, TaskStore
@@ -56,6 +57,7 @@ def at(tick):
 async def store_task(settings, ticks=TICKS):
     """A completed task; gives its id."""
     async with open_pool(settings) as pool:
+        await ensure_schema(pool)
         store = TaskStore(pool)
         task = await store.create("campus", max_active=1000)
         task = await store.advance(task.id, TaskStatus.INITIALIZING)
