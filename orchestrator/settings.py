@@ -125,6 +125,8 @@ class Settings(BaseSettings):
     """Deadline of a connection and of one statement."""
     analytics_timeout_s: PositiveSeconds = 30.0
     """Deadline of one question about history, and of each piece of an export."""
+    history_retention_days: Annotated[float, Field(gt=0)] | None = None
+    """Days after its recording for which history is kept; empty for ever."""
 
     max_active_tasks: Annotated[int, Field(ge=1)] = 8
     """Tasks that may wait or run at once."""

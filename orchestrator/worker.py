@@ -7,16 +7,18 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import cv2
 from prometheus_client import start_http_server
 
 from orchestrator.control import TaskControl
 from orchestrator.errors import EventLogError, IllegalTransitionError, SpotOnError, TaskCancelledError
+from orchestrator.history.retention import keep_to_policy
 from orchestrator.log import bind
 from orchestrator.pipeline import Pipeline
 from orchestrator.progress import Progress
@@ -53,7 +55,7 @@ async def run_worker(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     async with open_services(settings) as services:
         queue = create_queue(settings, partial(process, services))
-        async with queue.open_async(), _heartbeat(services):
+        async with queue.open_async(), _beside(_beat(services)), _beside(_forget(services)):
             if settings.worker_metrics_port:
                 start_http_server(settings.worker_metrics_port, settings.worker_metrics_host, services.metrics.registry)
             logger.info("worker ready: environments %s", ", ".join(services.site.environments))
@@ -61,17 +63,24 @@ async def _serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def _heartbeat(services: Services) -> AsyncIterator[None]:
-    """Tells the API that a worker with warm models is alive, as long as the block runs."""
-    beats = asyncio.create_task(_beat(services))
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Does something as long as the block runs."""
+    doing = asyncio.create_task(work)
     try:
         yield
     finally:
-        beats.cancel()
-        await asyncio.gather(beats, return_exceptions=True)
+        doing.cancel()
+        await asyncio.gather(doing, return_exceptions=True)
+
+
+async def _forget(services: Services) -> None:
+    """Keeps history for as long as the settings say."""
+    if (days := services.settings.history_retention_days) is not None:
+        await keep_to_policy(services.pool, days)
 
 
 async def _beat(services: Services) -> None:
+    """Tells the API that a worker with warm models is alive."""
     interval_s = services.settings.worker_heartbeat_s
     worker_id = f"{socket.gethostname()}-{os.getpid()}"
     inference = services.inference

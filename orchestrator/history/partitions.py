@@ -33,6 +33,34 @@ async def ensure_days(pool: Pool, first: datetime, last: datetime) -> frozenset[
     return days
 
 
+async def drop_days_before(connection: Connection, moment: datetime) -> list[str]:
+    """Drops the partitions, or chunks, of all days that ended by ``moment``, and gives their names."""
+    await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+    dropped: list[str] = []
+    for table in PARTITIONED_TABLES:
+        if await _are_partitioned(connection):
+            names = await _partitions_before(connection, table, moment)
+            for name in names:
+                await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        else:
+            cursor = await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", (table, moment))
+            names = [name for (name,) in await cursor.fetchall()]
+        dropped += names
+    return dropped
+
+
+async def _partitions_before(connection: Connection, table: str, moment: datetime) -> list[str]:
+    cursor = await connection.execute(
+        "SELECT relid::regclass::text FROM pg_partition_tree(%s::regclass) WHERE isleaf ORDER BY 1", (table,)
+    )
+    names = [name for (name,) in await cursor.fetchall()]
+    return [name for name in names if _day_of(name) + timedelta(days=1) <= moment]
+
+
+def _day_of(partition: str) -> datetime:
+    return datetime.strptime(partition.rpartition("_")[2], "%Y%m%d").replace(tzinfo=UTC)
+
+
 def days_between(first: datetime, last: datetime) -> frozenset[date]:
     """The UTC days that the span touches."""
     start = first.astimezone(UTC).date()

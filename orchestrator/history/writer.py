@@ -37,9 +37,9 @@ from orchestrator.inference.protocols import ModelId
 from orchestrator.tasks import Task
 from orchestrator.values import Frame
 
-BLOCK_ROWS = 5_000
-"""Rows that are written together; smaller blocks cost more a row (29,000 rows/s in blocks of 50)."""
-BUFFER_ROWS = 50_000
+BLOCK_ROWS = 20_000
+"""Rows that are written together; smaller blocks cost more a row (29,000 rows/s in blocks of 50): each is a commit."""
+BUFFER_ROWS = 100_000
 """Rows that may wait; then ``add`` waits for the database."""
 FLUSH_S = 1.0
 """Rows wait no longer than this for a block to fill."""
