@@ -19,7 +19,9 @@ WITH ticks AS MATERIALIZED (
 ), seen AS (
     SELECT DISTINCT d.task_id, d.time, CASE WHEN %(by_camera)s THEN d.camera_id END AS camera_id,
            COALESCE(t.global_id, d.camera_id || ' ' || d.track_id) AS who
-    FROM detections d JOIN tracklets t USING (task_id, camera_id, track_id)
+    FROM detections d JOIN tracklets t
+      ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
+     AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
     WHERE d.task_id IN (SELECT task_id FROM ticks)
       AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
       AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)

@@ -24,7 +24,10 @@ WITH ticks AS MATERIALIZED (
 )
 SELECT d.task_id::text, COALESCE(t.global_id, d.camera_id || ' ' || d.track_id) AS who, t.global_id, k.seconds,
        d.time, avg(d.map_x), avg(d.map_y)
-FROM detections d JOIN tracklets t USING (task_id, camera_id, track_id) JOIN ticks k USING (task_id)
+FROM detections d JOIN tracklets t
+  ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
+ AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
+JOIN ticks k ON k.task_id = d.task_id
 WHERE d.map_x IS NOT NULL
   AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
   AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)

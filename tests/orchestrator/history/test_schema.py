@@ -81,7 +81,7 @@ def test_the_program_knows_the_latest_revision() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-@pytest.mark.parametrize("start", ["before revisions", "0001", "0002", "0003", "0004", "0005"])
+@pytest.mark.parametrize("start", ["before revisions", "0001", "0002", "0003", "0004", "0005", "0006"])
 async def test_every_earlier_form_becomes_the_latest_and_keeps_its_rows(
     pg_dsn: str, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

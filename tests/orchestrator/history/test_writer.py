@@ -171,7 +171,7 @@ async def test_days_become_partitions_and_are_made_once(pool: Pool, task: Task) 
         cursor = await connection.execute(
             "SELECT relid::text FROM pg_partition_tree('detections') WHERE isleaf ORDER BY 1"
         )
-        leaves = [name for (name,) in await cursor.fetchall()]
+        leaves = [name for (name,) in await cursor.fetchall() if name < "detections_202602"]
         cursor = await connection.execute("SELECT count(*) FROM detections_20260105")
         first_day = await cursor.fetchone()
     assert leaves == ["detections_20260105", "detections_20260106"]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from orchestrator.history.migrations import raw_sql
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
     """Builds every index for searches anew."""
-    raw_sql.run_file("0005_search_index.sql")
+    raw_sql.run_file("0006_search_index.sql")
