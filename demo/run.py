@@ -18,6 +18,7 @@ from demo.client import SpotOnClient, TaskProgress
 from demo.console import Reporter, Step
 from demo.model_repository import SETTINGS, prepare_models
 from demo.pictures.contact_sheet import save_contact_sheet
+from demo.pictures.viewer import NoPictureError, save_viewer
 from demo.recording import Recording
 from demo.report import render
 from demo.results import write_pictures, write_report
@@ -89,6 +90,7 @@ async def demo(options: DemoOptions, reporter: Reporter, *, task: bool = True) -
         if task:
             recording = await _follow(stack, scene.name, folder, reporter)
             truth = load_truth(files.root, scene.fps, scene.frames_per_sub_video)
+            await _picture_of_the_viewer(stack, recording, folder, reporter)
             await _leave(recording, load_site(files.site_file).environment(scene.name), truth, folder, reporter)
         if options.serve:
             await _serve(stack, reporter)
@@ -114,6 +116,7 @@ async def run(options: RunOptions, reporter: Reporter) -> None:
         )
         await stack.start_spoton()
         recording = await _follow(stack, environment.id, folder, reporter)
+        await _picture_of_the_viewer(stack, recording, folder, reporter)
         await _leave(recording, environment, None, folder, reporter)
         if options.serve:
             await _serve(stack, reporter)
@@ -246,8 +249,17 @@ async def _leave(
     reporter.say(f"annotated videos, map.png, poster.png and table.json are in {folder}")
 
 
+async def _picture_of_the_viewer(stack: Stack, recording: Recording, folder: Path, reporter: Reporter) -> None:
+    """What the viewer shows of the task, where a browser is installed."""
+    try:
+        with reporter.step("looking at it in the viewer"):
+            await save_viewer(stack.api.url, recording.task_id, folder / "viewer.jpg")
+    except NoPictureError as error:
+        reporter.say(f"no viewer.jpg: {error}")
+
+
 async def _serve(stack: Stack, reporter: Reporter) -> None:
-    reporter.say(f"serving on {stack.api.url} (/docs, /health, /metrics) until Ctrl-C")
+    reporter.say(f"the viewer is at {stack.api.url} (/docs, /health, /metrics beside it) until Ctrl-C")
     await stack.serve()
 
 

@@ -6,6 +6,7 @@ const SEEK_BEYOND_S = 0.3; // a video further off than this is set right by a se
 const CLOSE_ENOUGH_S = 0.025;
 const CATCH_UP = 0.15; // how much faster or slower a video may run for that
 const INTO_FRAME_S = 0.001; // a seek lands within the frame, not on its edge
+const SEEKS = 8; // towards one goal: a file that starts late is understood only while it is read
 const TAKE_OVER_MS = 400;
 const RETRY_MEDIA_MS = 3000;
 
@@ -26,8 +27,16 @@ class Slot {
     this.mediaTime = null;
     this.broken = false;
     this.readySince = null;
+    this._goal = null;
     this.video.src = url;
     this.video.load();
+  }
+
+  seek(goal) {
+    if (goal !== this._goal) this._tries = 0;
+    this._goal = goal;
+    if (this.video.seeking || this._tries++ >= SEEKS) return;
+    this.video.currentTime = goal;
   }
 
   _watch() {
@@ -105,7 +114,7 @@ export class CameraView {
       return true;
     }
     const goal = playing || exactTime === null ? media.startTime + offset : exactTime + INTO_FRAME_S;
-    steer(slot.video, goal, playing, rate);
+    steer(slot, goal, playing, rate);
     this._takeOverLate(slot);
     return slot.video.readyState >= (playing ? 3 : 2) && !slot.video.seeking && slot === this._front;
   }
@@ -224,14 +233,15 @@ export class CameraView {
   }
 }
 
-function steer(video, goal, playing, rate) {
+function steer(slot, goal, playing, rate) {
+  const { video } = slot;
   const off = video.currentTime - goal;
   if (!playing) {
     if (!video.paused) video.pause();
-    if (Math.abs(off) > INTO_FRAME_S / 2 && !video.seeking) video.currentTime = goal;
+    if (Math.abs(off) > INTO_FRAME_S / 2) slot.seek(goal);
     return;
   }
-  if (Math.abs(off) > SEEK_BEYOND_S * Math.max(1, rate) && !video.seeking) video.currentTime = goal;
+  if (Math.abs(off) > SEEK_BEYOND_S * Math.max(1, rate)) slot.seek(goal);
   const nudge = Math.abs(off) < CLOSE_ENOUGH_S ? 0 : Math.max(-CATCH_UP, Math.min(CATCH_UP, -off));
   video.playbackRate = rate * (1 + nudge);
   if (video.paused) video.play().catch(() => {}); // a play that a pause cuts short is no error

@@ -5,6 +5,7 @@ const HEIGHT_PX = 160; // of a crop, before it is scaled for the screen
 const MARGIN = 0.06; // of the box, around it
 const DEADLINE_MS = 8000;
 const INTO_FRAME_S = 0.001;
+const NEW_FRAME_MS = 300;
 const APART_S = 1.5;
 const EDGE_PX = 4;
 
@@ -70,6 +71,14 @@ export class CropCutter {
     return canvas;
   }
 
+  /** Until a picture has come, or a moment has passed: where the picture stays the same none comes. */
+  _nextFrame() {
+    return new Promise((resolve) => {
+      this._video.requestVideoFrameCallback?.(resolve);
+      setTimeout(resolve, NEW_FRAME_MS);
+    });
+  }
+
   async _goTo(url, time) {
     const plain = (href) => href.split("?")[0];
     if (!this._url || plain(this._url) !== plain(url)) {
@@ -80,8 +89,10 @@ export class CropCutter {
     }
     if (Math.abs(this._video.currentTime - time) < INTO_FRAME_S / 2) return;
     const there = happens(this._video, "seeked");
+    const shown = this._nextFrame();
     this._video.currentTime = time;
     await there;
+    await shown;
   }
 }
 

@@ -19,14 +19,27 @@ let view = null;
 Object.defineProperty(window, "spoton", { get: () => Object.freeze(view?.snapshot?.() ?? {}) });
 
 function open() {
-  const taskId = decodeURIComponent(location.hash.match(/^#\/task\/([^/?]+)/)?.[1] ?? "");
+  const { taskId, at } = parse(location.hash);
   view?.close();
   place.replaceChildren();
   state.replaceChildren();
-  const actions = { onOpen: (id) => (location.hash = `#/task/${id}`), onError: showError };
-  view = taskId ? new Workspace(taskId, { ...actions, place, state }) : new Home(actions);
+  const actions = { onOpen: (id, there) => (location.hash = hashOf(id, there)), onError: showError };
+  view = taskId ? new Workspace(taskId, at, { ...actions, place, state }) : new Home(actions);
   main.replaceChildren(view.element);
   document.title = taskId ? "SpotOn: task" : "SpotOn";
+}
+
+/** `#/task/<id>?frame=120&person=<global id>`, the latter two if wanted. */
+function hashOf(taskId, there = {}) {
+  const given = Object.entries(there).filter(([, value]) => value !== null && value !== undefined);
+  return `#/task/${encodeURIComponent(taskId)}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
+}
+
+function parse(hash) {
+  const found = hash.match(/^#\/task\/([^/?]+)(?:\?(.*))?$/);
+  if (!found) return {};
+  const { frame, person } = Object.fromEntries(new URLSearchParams(found[2] ?? ""));
+  return { taskId: decodeURIComponent(found[1]), at: { ...(/^\d+$/.test(frame ?? "") && { frame: Number(frame) }), person } };
 }
 
 function showError(error) {

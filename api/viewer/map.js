@@ -6,6 +6,7 @@ const SMOOTH = 5; // frames that a path is averaged over: feet are found to some
 const MARGIN_PX = 26;
 const OUTLIERS = 0.005; // share of places at each end that do not count for the extent
 const HIT_PX = 16;
+const SHAPES = [0.7, 1.8]; // the frame follows the extent's shape between these: width by height
 const STEPS_M = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500];
 
 /** The floor from above: where everybody is, where they came from, and where people spend their time. */
@@ -52,6 +53,8 @@ export class MapView {
     this._bounds = known
       ? [Math.min(known[0], left), Math.min(known[1], bottom), Math.max(known[2], right), Math.max(known[3], top)]
       : [left, bottom, right, top];
+    const shape = Math.max(right - left, 1) / Math.max(top - bottom, 1);
+    this._canvas.style.aspectRatio = String(Math.min(Math.max(shape, SHAPES[0]), SHAPES[1]));
   }
 
   draw(position) {

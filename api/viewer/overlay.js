@@ -1,7 +1,7 @@
 import { fitCanvas } from "./dom.js";
 import { personColour, personName } from "./people.js";
 
-const FADED = 0.28;
+const FADED = 0.4;
 const GRACE_PX = 6; // a click this close to a box is meant for it
 
 /** Where a picture of this size lies in the canvas, which shows it whole. */

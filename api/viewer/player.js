@@ -10,6 +10,7 @@ export class Player {
     this.position = 0; // seconds from the start of the recording
     this.playing = false;
     this.rate = 1;
+    this.settled = false; // every camera that has a video here shows it
     this.waiting = null; // "video" or "results" while one of them is late
     this._recording = recording;
     this._views = views;
@@ -88,6 +89,7 @@ export class Player {
       const exactTime = this.playing ? null : recording.mediaTimeOf(view.id, frame);
       return view.sync(batch, offset, { playing: moves, rate: this.rate, exactTime });
     });
+    this.settled = batch !== null && ready.every(Boolean);
     this.waiting = late ? "results" : this.playing && !ready.every(Boolean) ? "video" : null;
     if (this.waiting === "video") this._views.forEach((view, index) => ready[index] && view.hold());
     if (batch && batch.start + batch.duration - this.position < PRELOAD_BEFORE_S) {

@@ -30,7 +30,7 @@ export class Recording {
   take({ type, payload }) {
     if (type === "tracking_update") this._tick(payload);
     else if (type === "media_available") this._media(payload);
-    else if (type === "status_update") this.status = payload;
+    else if (type === "status_update") this._status(payload);
     else if (type === "identity_corrected") payload.corrections.forEach((each) => this._correct(each));
     else if (type === "focus_changed") this.focus = payload.global_id;
     else if (type === "messages_lost") this.lost = payload;
@@ -154,6 +154,11 @@ export class Recording {
       }
     }
     return found;
+  }
+
+  /** A replay tells older states than the one that is known. */
+  _status(status) {
+    if (!this.status || Date.parse(status.updated_at) >= Date.parse(this.status.updated_at)) this.status = status;
   }
 
   _media({ sub_video_batch_index: index, media_urls: files }) {

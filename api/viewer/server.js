@@ -10,6 +10,7 @@ const API = "api/v1/";
 const TOKEN_KEY = "spoton.token";
 const DEADLINE_MS = 15_000;
 const SEARCH_DEADLINE_MS = 60_000;
+const SEARCH_PEOPLE = 12;
 
 let token = sessionStorage.getItem(TOKEN_KEY);
 
@@ -45,16 +46,16 @@ export const heatmap = (taskId, cellM) => call(`${API}analytics_data/heatmap?${q
 export const trajectory = (globalId, taskId) =>
   call(`${API}analytics_data/trajectory/${encodeURIComponent(globalId)}?${query({ task_id: taskId, simplify_m: 0.2 })}`);
 
-/** Sightings of the people most similar to an image (a Blob) or to somebody's `global_id`. */
-export function search({ image, globalId, environmentId, limit = 12 }) {
+/** Sightings of the people most similar to an image (a Blob) or to somebody's `globalId`; `where` limits the search. */
+export function search({ image, globalId }, where) {
+  const wanted = { limit: SEARCH_PEOPLE, ...where };
   if (globalId) {
-    const json = { global_id: globalId, environment_id: environmentId, limit };
+    const json = { global_id: globalId, ...wanted };
     return call(`${API}analytics_data/search`, { json, deadlineMs: SEARCH_DEADLINE_MS });
   }
   const form = new FormData();
   form.set("image", image);
-  form.set("environment_id", environmentId);
-  form.set("limit", String(limit));
+  for (const [name, value] of Object.entries(wanted)) form.set(name, String(value));
   return call(`${API}analytics_data/search`, { form, deadlineMs: SEARCH_DEADLINE_MS });
 }
 

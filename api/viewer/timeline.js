@@ -34,11 +34,7 @@ export class Timeline {
 
   set focus(globalId) {
     this._focus = globalId;
-    for (const [id, { row, button }] of this._rows) {
-      row.classList.toggle("focused", id === globalId);
-      row.classList.toggle("faded", globalId !== null && id !== globalId);
-      button.setAttribute("aria-pressed", String(id === globalId));
-    }
+    for (const [id, known] of this._rows) this._mark(id, known);
     this._rows.get(globalId)?.row.scrollIntoView({ block: "nearest" });
   }
 
@@ -108,7 +104,14 @@ export class Timeline {
     this._list.append(row);
     const made = { row, button, lanes, state: null };
     this._rows.set(globalId, made);
+    this._mark(globalId, made);
     return made;
+  }
+
+  _mark(globalId, { row, button }) {
+    row.classList.toggle("focused", globalId === this._focus);
+    row.classList.toggle("faded", this._focus !== null && globalId !== this._focus);
+    button.setAttribute("aria-pressed", String(globalId === this._focus));
   }
 
   _drawAxis(duration) {

@@ -7,6 +7,7 @@ import { MapView } from "./map.js";
 import { PersonPanel } from "./person.js";
 import { Player } from "./player.js";
 import { Recording } from "./recording.js";
+import { SearchPanel } from "./search.js";
 import * as server from "./server.js";
 import { Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
@@ -17,8 +18,11 @@ const HEAT_CELL_M = 0.5;
 
 /** One task: its cameras, map, timeline and people, all at the same position and with the same person in focus. */
 export class Workspace {
-  constructor(taskId, { onError, place, state }) {
+  /** `at`: {frame, person} to begin with, or neither. */
+  constructor(taskId, at, { onOpen, onError, place, state }) {
     this._taskId = taskId;
+    this._at = at;
+    this._onOpen = onOpen;
     this._onError = onError;
     this._place = place;
     this._state = state;
@@ -35,6 +39,7 @@ export class Workspace {
     this._feed?.close();
     this._player?.close();
     this._cutter?.close();
+    this._search?.close();
   }
 
   onKey(event) {
@@ -71,14 +76,16 @@ export class Workspace {
   /** What is on the screen, as plain values. */
   snapshot() {
     if (!this._player) return {};
-    const { position, playing, waiting, rate } = this._player;
+    const { position, playing, settled, waiting, rate } = this._player;
     const cameras = this._cameras.map((view) => [view.id, view.shown && plain(view.shown)]);
     return {
       taskId: this._taskId,
       status: this.recording.status?.status ?? null,
       connection: this._connection,
       position,
+      frame: this.recording.frameAt(position),
       playing,
+      settled,
       waiting,
       rate,
       duration: this.recording.duration,
@@ -128,8 +135,9 @@ export class Workspace {
     this._person = new PersonPanel(recording, this._cutter, cameras, {
       onSeek: seek,
       onClose: () => this.focus(null),
-      onSimilar: () => {},
+      onSimilar: (globalId) => this._search.like(globalId),
     });
+    this._search = new SearchPanel(recording, this._cutter, (sighting) => this._show(sighting));
     this._player = new Player(recording, this._cameras, () => this._draw());
     this._transport = new Transport(this._player, recording);
     this._heatButton = element(
@@ -150,7 +158,7 @@ export class Workspace {
     this.element.replaceChildren(
       this._banner,
       element("div", { class: "stage" }, grid, this._transport.element, this._timeline.element),
-      element("aside", { class: "side" }, map, this._person.element),
+      element("aside", { class: "side" }, map, this._person.element, this._search.element),
     );
     this._showPlace();
     this._player.play();
@@ -159,14 +167,15 @@ export class Workspace {
   _take(message) {
     const type = this.recording.take(message);
     if (type === "status_update") this._showState();
+    if (type === "messages_lost") this._showBanner();
+    if (this._at.frame !== undefined && this.recording.lastFrame >= this._at.frame) this._goTo(this._at);
     if (type === "focus_changed") this.focus(this.recording.focus, { tell: false });
   }
 
   _connected(state) {
     this._connection = state.kind;
-    const bad = state.kind === "waiting" || state.kind === "refused";
-    this._banner.hidden = !bad;
-    this._banner.textContent = bad ? state.text : "";
+    this._connectionText = state.text;
+    this._showBanner();
     if (state.status === 401) this._onError(state);
   }
 
@@ -200,10 +209,32 @@ export class Workspace {
     const absent = [status.details?.absent].flat().filter(Boolean).join("; ");
     const said = element("span", { class: "step", title: absent || words }, absent ? `${words} (${absent})` : words);
     this._state.replaceChildren(statePill(status), ...(this.recording.isFinal ? [] : [bar]), said, ...this._controls(status.status));
-    if (status.status === "FAILED") {
-      this._banner.hidden = false;
-      this._banner.textContent = `The task failed: ${words}`;
-    }
+    this._showBanner();
+  }
+
+  /** The one thing that is wrong, if anything is. */
+  _showBanner() {
+    const { status, lost, batches } = this.recording;
+    let text = "";
+    if (["waiting", "refused"].includes(this._connection)) text = this._connectionText;
+    else if (status.status === "FAILED") text = `The task failed: ${status.details?.error ?? status.current_step}`;
+    else if (lost && !batches.length) text = "What this task said is no longer kept, so it cannot be watched: start it again.";
+    else if (lost) text = "The first results of this task are no longer kept: what is shown begins later.";
+    this._banner.hidden = !text;
+    if (this._banner.textContent !== text) this._banner.textContent = text;
+  }
+
+  /** Goes to a sighting that was searched for, in this task or another. */
+  _show({ task_id: taskId, global_frame_index: frame, global_id: person }) {
+    if (taskId === this._taskId) this._goTo({ frame, person });
+    else this._onOpen(taskId, { frame, person });
+  }
+
+  _goTo({ frame, person }) {
+    this._at = {};
+    this._player.pause();
+    this._player.seek(this.recording.positionOf(frame) + 1e-4);
+    if (person) this.focus(person);
   }
 
   _controls(status) {

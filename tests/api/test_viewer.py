@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
+import httpx
 import numpy as np
 import pytest
 import pytest_asyncio
 import websockets
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page, WebSocketRoute, async_playwright
 
 from demo.scores import BoxTable, matches
 from demo.truth import load_truth
@@ -27,6 +31,13 @@ FRAMES = 48
 FPS = 12
 CAMERAS = ("c01", "c02", "c03", "c05")
 
+DROP_FIRST_CROP = """async () => {
+    const crop = document.querySelector('.crop canvas');
+    const blob = await new Promise(done => crop.toBlob(done, 'image/png'));
+    const data = new DataTransfer();
+    data.items.add(new File([blob], 'somebody.png', {type: 'image/png'}));
+    document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
 pytestmark = [
     pytest.mark.servers,
     pytest.mark.browser,
@@ -57,16 +68,22 @@ class Viewer:
 
     async def until(self, condition: str, within_s: float = 30) -> None:
         await self.page.wait_for_function(
-            f"() => {{ const now = window.spoton; return {condition}; }}", timeout=within_s * 1000
+            f"() => {{ const now = window.spoton ?? {{}}; return {condition}; }}", timeout=within_s * 1000
         )
 
     async def stand_at(self, frame: int) -> dict[str, Any]:
-        """Seeks, as the timeline does, and waits until every camera shows a processed frame of that tick."""
+        """Seeks, as the timeline does, and waits until every camera shows the processed frame of that tick."""
         await self.page.evaluate("position => window.spoton.seek(position)", (frame + 0.25) / FPS)
         await self.until(
             f"!now.playing && Object.values(now.cameras).every(each => each?.frame === {frame} && each.exact)"
         )
         return await self.state()
+
+    async def another_page(self) -> Page:
+        """As in another browser: pages of one share its six connections a host, which videos hold for long."""
+        browser = self.page.context.browser
+        assert browser is not None
+        return await (await browser.new_context()).new_page()
 
     async def shoot(self, name: str) -> None:
         SHOTS.mkdir(parents=True, exist_ok=True)
@@ -79,7 +96,8 @@ async def viewer(whole: Whole) -> AsyncIterator[Viewer]:
     faults: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": 1440, "height": 900})
+        context = await browser.new_context(viewport={"width": 1440, "height": 900})
+        page = await context.new_page()
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         await page.goto(whole.stack.api.url)
@@ -142,3 +160,175 @@ async def test_people_stand_on_the_map_where_they_are(viewer: Viewer, whole: Who
         assert state["map"]
         away += [np.hypot(*(people - [each["x"], each["y"]]).T).min() for each in state["map"]]
     assert np.median(away) < 0.6
+
+
+async def test_a_click_on_a_box_brings_somebody_into_focus_everywhere(viewer: Viewer) -> None:
+    page = viewer.page
+    state = await viewer.stand_at(30)
+    box = next(each for each in state["cameras"]["c01"]["boxes"] if each["globalId"])
+    person = box["globalId"]
+    await click_on(viewer, "c01", box["box"])
+    await viewer.until(f"now.focus === {json.dumps(person)}")
+    assert await page.locator(f".row.focused[data-person='{person}']").count() == 1
+    told = sightings(viewer, person)
+    panel = page.locator(".person")
+    for name in CAMERAS:
+        shown = float(await panel.locator(f".bar[data-camera={name}]").get_attribute("data-seconds") or 0)
+        assert shown * FPS >= len([each for each in told if each[0] == name]) - 1  # taken up again within a second: one
+        assert (shown > 0) == any(each[0] == name for each in told)
+    await page.wait_for_function("() => document.querySelectorAll('.crop canvas').length >= 2", timeout=20_000)
+    await viewer.shoot("focus")
+    await page.keyboard.press("Escape")
+    await viewer.until("now.focus === null")
+
+
+async def test_a_dropped_picture_finds_the_person_that_it_shows(viewer: Viewer) -> None:
+    page = viewer.page
+    await viewer.stand_at(30)
+    person = (await page.locator(".row").first.get_attribute("data-person")) or ""
+    await page.locator(f".row[data-person='{person}'] .who").click()
+    await page.locator(".crop canvas").first.wait_for(timeout=20_000)
+    await page.evaluate(DROP_FIRST_CROP)
+    await page.locator(".results .result").first.wait_for(timeout=30_000)
+    best = await page.locator(".results .result").first.get_attribute("data-person")
+    assert best == person
+    await viewer.shoot("search")
+    await page.keyboard.press("Escape")
+
+
+async def test_batches_change_without_a_flash_and_cameras_keep_step(viewer: Viewer) -> None:
+    page = viewer.page
+    await viewer.stand_at(FRAMES - 12)
+    tiles = [await page.locator(f"[data-camera={name}] .screen").bounding_box() for name in CAMERAS]
+    batches, spreads = set(), []
+    await page.locator(".transport .play").click()
+    while (state := await viewer.state())["position"] < 5:
+        shown = [each for each in state["cameras"].values() if each]
+        assert len(shown) == len(CAMERAS)
+        batches |= {each["batch"] for each in shown}
+        spreads.append(np.ptp([each["frame"] for each in shown]))
+        picture = cv2.imdecode(np.frombuffer(await page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        for x, y, width, height in (
+            (int(tile[side]) for side in ("x", "y", "width", "height")) for tile in tiles if tile
+        ):
+            assert picture[y : y + height, x : x + width].std() > 20, "an empty screen"
+    await page.evaluate("() => window.spoton.pause()")
+    assert batches == {0, 1}
+    assert len(spreads) >= 4
+    assert np.median(spreads) <= 1
+
+
+async def test_keys_step_play_and_choose(viewer: Viewer) -> None:
+    page = viewer.page
+    await viewer.stand_at(20)
+    await page.locator("body").click(position={"x": 600, "y": 20})
+    await page.keyboard.press("ArrowRight")
+    await viewer.until("Object.values(now.cameras).every(each => each.frame === 21 && each.exact)")
+    await page.keyboard.press("ArrowLeft")
+    await viewer.until("Object.values(now.cameras).every(each => each.frame === 20 && each.exact)")
+    await page.keyboard.press("ArrowDown")
+    await viewer.until("now.focus === now.people[0]")
+    await page.keyboard.press(" ")
+    await viewer.until("now.playing")
+    await page.keyboard.press(" ")
+    await viewer.until("!now.playing")
+    await page.keyboard.press("?")
+    assert await page.locator("dialog[open]").count() == 1
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("Escape")
+
+
+async def test_a_lost_connection_heals_and_corrections_reach_what_was_drawn(viewer: Viewer) -> None:
+    people = [each for each in viewer.ticks()[40]["c01"]["tracks"] if each["global_id"]]
+    wrong, right = people[0]["global_id"], people[1]["global_id"]
+    tracks = {(name, track) for name, track, _, _ in sightings(viewer, wrong)}
+    correction = {
+        "type": "identity_corrected",
+        "seq": 1,
+        "payload": {
+            "corrections": [
+                {"from_global_id": wrong, "to_global_id": right, "camera_id": name, "track_id": track}
+                | {"from_frame": 0, "to_frame": 2 * FRAMES}
+                for name, track in tracks
+            ]
+        },
+    }
+    connections: list[str] = []
+    last_seen: list[int] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        """Drops the first connection after 40 messages, and corrects before the second ends."""
+        connections.append(socket.url)
+        first, passed = len(connections) == 1, 0
+        server = socket.connect_to_server()
+
+        def on_message(message: str | bytes) -> None:
+            nonlocal passed
+            passed += 1
+            if first and passed > 40:
+                return
+            if not first and passed == 3:
+                socket.send(json.dumps(correction))
+            socket.send(message)
+            if first and passed == 40:
+                last_seen.append(json.loads(message)["seq"])
+                asyncio.get_running_loop().create_task(socket.close(code=1013, reason="too slow"))
+
+        server.on_message(on_message)
+
+    page = await viewer.another_page()
+    await page.route_web_socket(re.compile("/ws/tracking/"), relay)
+    await page.goto(f"{viewer.url}/#/task/{viewer.task_id}")
+    other = Viewer(page, viewer.url, viewer.task_id, viewer.messages)
+    await other.until("now.connection === 'ended'")
+    await page.evaluate("() => window.spoton.pause()")
+    assert [url.rpartition("since=")[2] for url in connections] == ["0", str(last_seen[0])]
+    state = await other.stand_at(40)
+    assert wrong not in state["people"]
+    drawn = {(name, each["track"]): each["globalId"] for name in CAMERAS for each in state["cameras"][name]["boxes"]}
+    assert len(drawn) == sum(len(camera["tracks"]) for camera in viewer.ticks()[40].values())
+    assert drawn["c01", people[0]["track_id"]] == right
+    await page.context.close()
+
+
+async def test_it_fits_a_telephone(viewer: Viewer) -> None:
+    page = viewer.page
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await viewer.stand_at(30)
+    wider = await page.evaluate("() => document.documentElement.scrollWidth - innerWidth")
+    assert wider <= 0
+    await viewer.shoot("telephone")
+    await page.set_viewport_size({"width": 1440, "height": 900})
+
+
+async def test_what_is_wrong_is_said_in_words(viewer: Viewer, whole: Whole) -> None:
+    async with httpx.AsyncClient(base_url=viewer.url, trust_env=False) as client:
+        started = await client.post("/api/v1/processing-tasks/start", json={"environment_id": "truncated"})
+    page = await viewer.another_page()
+    await page.goto(f"{viewer.url}/#/task/{started.json()['task_id']}")
+    banner = page.locator(".banner", has_text="truncated")
+    await banner.wait_for(timeout=30_000)
+    await page.goto(f"{viewer.url}/#/task/nowhere")
+    await page.locator(".failure", has_text="nowhere").wait_for(timeout=10_000)
+    await page.context.close()
+
+
+def sightings(viewer: Viewer, person: str) -> list[tuple[str, int, int, list[float]]]:
+    """Camera, track, frame and box of everything that was told of somebody."""
+    return [
+        (name, track["track_id"], frame, track["bbox_xyxy"])
+        for frame, cameras in viewer.ticks().items()
+        for name, camera in cameras.items()
+        for track in camera["tracks"]
+        if track["global_id"] == person
+    ]
+
+
+async def click_on(viewer: Viewer, camera: str, box: list[float]) -> None:
+    """Clicks in the middle of a box, given in px of the source frame."""
+    canvas = viewer.page.locator(f"[data-camera={camera}] canvas")
+    shown = await canvas.bounding_box()
+    assert shown is not None
+    scale = shown["width"] / 1280
+    await canvas.click(position={"x": (box[0] + box[2]) / 2 * scale, "y": (box[1] + box[3]) / 2 * scale})
