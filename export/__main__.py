@@ -44,10 +44,10 @@ def _parser() -> argparse.ArgumentParser:
 
     detector = commands.add_parser("detector", help="a Faster R-CNN as ONNX")
     detector.add_argument("--architecture", required=True, help="see export/architectures.py")
-    detector.add_argument("--weights", type=Path, required=True, help="safetensors file")
+    detector.add_argument("--weights", required=True, help="torchvision's name (COCO_V1), checkpoint or safetensors")
     detector.add_argument("--height", type=int, default=384)
     detector.add_argument("--width", type=int, default=672)
-    detector.add_argument("--out", type=Path, required=True)
+    detector.add_argument("--out", type=Path, help="default: the architecture's name with .onnx, in this folder")
     detector.set_defaults(run=_detector)
 
     reid = commands.add_parser("reid", help="a Re-ID network as ONNX")
@@ -125,7 +125,9 @@ def _detector(arguments: argparse.Namespace) -> None:
     from export.onnx_models import export_detector_file
 
     size = {"height": arguments.height, "width": arguments.width}
-    export_detector_file(arguments.architecture, arguments.weights, arguments.out, **size)
+    out = arguments.out or Path(f"{arguments.architecture}.onnx")
+    source = export_detector_file(arguments.architecture, arguments.weights, out, **size)
+    print(f"{out}: {source.model_id}")
 
 
 def _reid(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torchvision.models import get_model
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.rpn import RPNHead
@@ -143,7 +144,30 @@ class Lite0Embedder(nn.Module):
         return features
 
 
-DETECTORS: Mapping[str, Callable[..., FasterRCNN]] = MappingProxyType({"fasterrcnn_lite0_fpn": fasterrcnn_lite0_fpn})
+TORCHVISION_DETECTORS = (
+    "fasterrcnn_resnet50_fpn_v2",
+    "fasterrcnn_resnet50_fpn",
+    "fasterrcnn_mobilenet_v3_large_fpn",
+    "fasterrcnn_mobilenet_v3_large_320_fpn",
+)
+
+
+def _torchvision(name: str) -> Callable[..., FasterRCNN]:
+    """Torchvision's builder, for pictures of one size, which the network then does not resize."""
+
+    def build(num_classes: int, *, height: int, width: int, **options: int) -> FasterRCNN:
+        sides = {"min_size": min(height, width), "max_size": max(height, width)}
+        model: FasterRCNN = get_model(
+            name, weights=None, weights_backbone=None, num_classes=num_classes, **sides, **options
+        )
+        return model
+
+    return build
+
+
+DETECTORS: Mapping[str, Callable[..., FasterRCNN]] = MappingProxyType(
+    {"fasterrcnn_lite0_fpn": fasterrcnn_lite0_fpn, **{name: _torchvision(name) for name in TORCHVISION_DETECTORS}}
+)
 EMBEDDERS: Mapping[str, Callable[..., nn.Module]] = MappingProxyType({"lite0_bands": Lite0Embedder})
 
 
@@ -153,6 +177,11 @@ def build_detector(name: str, num_classes: int = 2, **sizes: int) -> FasterRCNN:
     Raises ``UnknownArchitectureError``.
     """
     return _named(DETECTORS, name)(num_classes, **sizes)
+
+
+def check_detector(name: str) -> None:
+    """Raises ``UnknownArchitectureError`` if there is no such detector."""
+    _named(DETECTORS, name)
 
 
 def build_embedder(name: str) -> nn.Module:

@@ -4,52 +4,43 @@ torchvision's own graph exports for one image only: it loops over images and eve
 that depends on the data. Here the same arithmetic runs on the whole batch with counts that are known beforehand:
 
 - Each pyramid level gives a fixed number of proposals (``topk``), so the proposals are [N, P, 4] whatever the image.
-- Non-maximum suppression is one ``NonMaxSuppression`` for the whole batch. Levels are kept apart by moving each level's
-  boxes to a place of its own, which is cheaper than a class for each level. Its list of survivors becomes a mask of
-  fixed shape at once, so no later node has a data-dependent shape. It is cheap since it sees some hundred boxes an
-  image and one class: torchvision's final stage suppresses every class, this one only people.
-- Features are pooled by one ``RoiAlign``: the levels are laid below one another in one map, and each box is moved to
-  its level. Pooling every box on every level and choosing afterwards would cost as many times more as there are levels.
+- Non-maximum suppression is one ``NonMaxSuppression`` for the whole batch, and its list of survivors becomes a mask of
+  fixed shape at once, so no later node has a data-dependent shape.
+- It is cheap since it sees few boxes and one class. Each pyramid level of each image is a row of the batch of its own:
+  its 1000 boxes meet one another and not the 4000 of the other levels, and all rows are suppressed in parallel.
+  torchvision's final stage suppresses every class (90 of them for COCO), this one only people. Boxes that cannot
+  survive have score 0 and are dropped before anything is compared.
+- Features are pooled by one ``RoiAlign``: the levels lie beside one another in one map, and each box is moved to its
+  level. Pooling every box on every level and choosing afterwards would cost as many times more as there are levels.
 - Rows beyond the last detection have score 0.
 
-The result is what ``FasterRCNN.eval()`` gives for label 1 on the same pixels, sorted by score. The one known
-difference: for a box narrower than one cell of its map that touches the right or lower border, torchvision's samples
-beyond the border count as zero, here as the border's value.
+The result is what ``FasterRCNN.eval()`` gives for label 1 on the same pixels, sorted by score.
 """
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
-import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection import FasterRCNN
 from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.image_list import ImageList
-from torchvision.models.detection.rpn import concat_box_prediction_layers
 from torchvision.ops import MultiScaleRoIAlign
 
 from export.onnx_file import ModelSource, OnnxInterface, save_onnx
+from export.pooling import PyramidRoIAlign
 from export.suppression import keep_mask
 
 PERSON = 1
+STRIDE = 32
+"""Of the coarsest map of a backbone; the level that is pooled from it takes what is there."""
 MIN_DETECTION_SIZE = 1e-2
 """Pixels; narrower or lower detections are dropped, as ``RoIHeads.postprocess_detections`` does."""
 
 INTERFACE = OnnxInterface(inputs=("images",), outputs=("boxes", "scores"))
-
-
-class Level(NamedTuple):
-    """One pyramid level in the map that holds all of them."""
-
-    scale: float
-    """Cells per input pixel."""
-    top: int
-    """First row of the level in the common map."""
 
 
 class BatchedFasterRCNN(nn.Module):
@@ -73,9 +64,9 @@ class BatchedFasterRCNN(nn.Module):
         pixels = images.permute(0, 3, 1, 2).float() * self.pixel_scale + self.pixel_shift
         features = self.backbone(pixels)
         proposals, valid = self._propose(list(features.values()))
-        pooled = self._pool([features[name] for name in self.pooled_names], proposals)
-        logits, deltas = self.heads.box_predictor(self.heads.box_head(pooled))
-        return self._detect(logits, deltas, proposals, valid)
+        pooled = self.pool([features[name] for name in self.pooled_names], proposals)
+        scores, deltas = self._classify(self.heads.box_head(pooled))
+        return self._detect(scores.view(valid.shape), deltas.view(proposals.shape), proposals, valid)
 
     def _register_pixel_statistics(self, model: FasterRCNN) -> None:
         mean = torch.tensor(model.transform.image_mean).view(1, 3, 1, 1)
@@ -91,80 +82,60 @@ class BatchedFasterRCNN(nn.Module):
             anchors = model.rpn.anchor_generator(ImageList(blank, [self.size_hw]), list(features.values()))[0]
         self.register_buffer("anchors", anchors.clone(), persistent=False)
         per_cell = model.rpn.anchor_generator.num_anchors_per_location()
-        sizes = [feature.shape[-2:] for feature in features.values()]
-        self.level_counts = [h * w * count for (h, w), count in zip(sizes, per_cell, strict=True)]
-
+        sizes = {name: (feature.shape[-2], feature.shape[-1]) for name, feature in features.items()}
+        self.level_counts = [h * w * count for (h, w), count in zip(sizes.values(), per_cell, strict=True)]
         pool = cast("MultiScaleRoIAlign", model.roi_heads.box_roi_pool)
-        self.pooled_names = [name for name in features if name in pool.featmap_names]
-        self.pool = pool
-        self.levels: list[Level] = []
-        top = 0
-        for name in self.pooled_names:
-            level_height = features[name].shape[-2]
-            self.levels.append(Level(2.0 ** round(math.log2(level_height / self.size_hw[0])), top))
-            top += level_height + 1
+        self.pooled_names = [name for name in sizes if name in pool.featmap_names]
+        self.pool = PyramidRoIAlign(pool, [sizes[name] for name in self.pooled_names], self.size_hw[0])
 
     def _propose(self, features: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Pyramid maps -> proposals [N, P, 4] best first and which of them are real [N, P]."""
-        batch = features[0].shape[0]
-        objectness, deltas = concat_box_prediction_layers(*self.rpn_head(features))
-        objectness, deltas = objectness.view(batch, -1), deltas.view(batch, -1, 4)
-        chosen_boxes, chosen_scores, places = [], [], []
-        start, span = 0, float(max(self.size_hw) + 1)
-        for level, count in enumerate(self.level_counts):
-            stop = start + count
-            scores, rows = objectness[:, start:stop].topk(min(self.rpn.pre_nms_top_n(), count), dim=1)
-            level_deltas = deltas[:, start:stop].gather(1, rows.unsqueeze(-1).expand(-1, -1, 4))
-            chosen_boxes.append(self._decode(self.rpn.box_coder, level_deltas, self.anchors[start:stop][rows]))
-            chosen_scores.append(scores)
-            places.append(torch.full((scores.shape[1],), level * span))
-            start = stop
-        boxes, scores = torch.cat(chosen_boxes, dim=1), torch.cat(chosen_scores, dim=1).sigmoid()
+        most = min(self.rpn.pre_nms_top_n(), max(self.level_counts))
+        found = [
+            self._candidates(objectness, deltas, anchors, most)
+            for objectness, deltas, anchors in zip(
+                *self.rpn_head(features), self.anchors.split(self.level_counts), strict=True
+            )
+        ]
+        boxes, scores = (torch.stack(parts, dim=1) for parts in zip(*found, strict=True))
+        kept = min(self.rpn.post_nms_top_n(), most)
+        keep = keep_mask(boxes.flatten(0, 1), scores.flatten(0, 1), self.rpn.nms_thresh, kept)
+        scores = torch.where(keep.view(scores.shape), scores, 0.0).flatten(1)
+        candidates = sum(min(most, count) for count in self.level_counts)
+        best, rows = scores.topk(min(self.rpn.post_nms_top_n(), candidates), dim=1)
+        return _rows_of(boxes.flatten(1, 2), rows), best > 0
+
+    def _candidates(self, objectness: Tensor, deltas: Tensor, anchors: Tensor, most: int) -> tuple[Tensor, Tensor]:
+        """One level's maps [N, A, h, w] and [N, 4 A, h, w] -> its best boxes [N, most, 4] and scores [N, most].
+
+        A level with fewer anchors is filled up with boxes of score 0.
+        """
+        batch, per_cell = objectness.shape[:2]
+        logits = objectness.permute(0, 2, 3, 1).flatten(1)
+        deltas = deltas.unflatten(1, (per_cell, 4)).permute(0, 3, 4, 1, 2).reshape(batch, -1, 4)
+        best, rows = logits.topk(min(most, len(anchors)), dim=1)
+        boxes = self._decode(self.rpn.box_coder, _rows_of(deltas, rows), anchors[rows])
+        scores = best.sigmoid()
         scores = torch.where(_large(boxes, self.rpn.min_size) & (scores >= self.rpn.score_thresh), scores, 0.0)
-        keep = keep_mask(boxes + torch.cat(places).view(1, -1, 1), scores, self.rpn.nms_thresh, 0.0)
-        best, rows = torch.where(keep, scores, -1.0).topk(min(self.rpn.post_nms_top_n(), scores.shape[1]), dim=1)
-        return boxes.gather(1, rows.unsqueeze(-1).expand(-1, -1, 4)), best > 0
+        missing = most - rows.shape[1]
+        return functional.pad(boxes, (0, 0, 0, missing)), functional.pad(scores, (0, missing))
 
-    def _pool(self, features: list[Tensor], proposals: Tensor) -> Tensor:
-        """Maps of one image batch and [N, P, 4] proposals -> pooled features [N * P, C, h, w]."""
-        batch, count = proposals.shape[:2]
-        level_of = self._level_of(proposals)
-        scale = torch.tensor([level.scale for level in self.levels])[level_of]
-        top = torch.tensor([float(level.top) for level in self.levels])[level_of]
-        x1, y1, x2, y2 = (proposals * scale.unsqueeze(-1)).unbind(-1)
-        image = torch.arange(batch, dtype=proposals.dtype).view(-1, 1).expand(-1, count)
-        regions = torch.stack([image, x1, y1 + top, x2, y2 + top], dim=-1).view(-1, 5)
-        pooled: Tensor = torchvision.ops.roi_align(
-            self._one_map(features), regions, list(self.pool.output_size), 1.0, self.pool.sampling_ratio
-        )
-        return pooled
+    def _classify(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """What the box head gives for each proposal -> its score as a person [N * P], its deltas as one [N * P, 4]."""
+        predictor = self.heads.box_predictor
+        rows = slice(4 * PERSON, 4 * PERSON + 4)
+        deltas = functional.linear(features, predictor.bbox_pred.weight[rows], predictor.bbox_pred.bias[rows])
+        return predictor.cls_score(features).softmax(dim=-1)[:, PERSON], deltas
 
-    def _one_map(self, features: list[Tensor]) -> Tensor:
-        """The levels below one another, their last rows and columns repeated so that no sample meets a neighbour."""
-        width = max(feature.shape[-1] for feature in features) + 1
-        framed = [functional.pad(feature, (0, 1, 0, 1), mode="replicate") for feature in features]
-        return torch.cat([functional.pad(f, (0, width - f.shape[-1], 0, 0)) for f in framed], dim=2)
-
-    def _level_of(self, boxes: Tensor) -> Tensor:
-        """[..., 4] -> level to pool from: equation 1 of Lin et al. 2017, as torchvision's ``LevelMapper``."""
-        side = ((boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])).sqrt()
-        level = torch.floor(self.pool.canonical_level + torch.log2(side / self.pool.canonical_scale) + 1e-6)
-        first = round(-math.log2(self.levels[0].scale))
-        last = round(-math.log2(self.levels[-1].scale))
-        return level.clamp(first, last).to(torch.int64) - first
-
-    def _detect(self, logits: Tensor, deltas: Tensor, proposals: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs of the box head [N * P, ...] -> people, suppressed, best first."""
-        batch, count = valid.shape
-        scores = logits.softmax(dim=-1)[:, PERSON].view(batch, count)
-        person = deltas[:, 4 * PERSON : 4 * PERSON + 4].view(batch, count, 4)
-        boxes = self._decode(self.heads.box_coder, person, proposals)
+    def _detect(self, scores: Tensor, deltas: Tensor, proposals: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores [N, P] and deltas [N, P, 4] of the proposals -> people, suppressed, best first."""
+        boxes = self._decode(self.heads.box_coder, deltas, proposals)
         real = valid & _large(boxes, MIN_DETECTION_SIZE) & (scores > self.heads.score_thresh)
         scores = torch.where(real, scores, 0.0)
-        scores = torch.where(keep_mask(boxes, scores, self.heads.nms_thresh, 0.0), scores, 0.0)
-        best, rows = scores.topk(min(self.heads.detections_per_img, count), dim=1)
-        boxes = boxes.gather(1, rows.unsqueeze(-1).expand(-1, -1, 4))
-        return torch.where((best > 0).unsqueeze(-1), boxes, 0.0), best
+        kept = min(self.heads.detections_per_img, scores.shape[1])
+        scores = torch.where(keep_mask(boxes, scores, self.heads.nms_thresh, kept), scores, 0.0)
+        best, rows = scores.topk(kept, dim=1)
+        return torch.where((best > 0).unsqueeze(-1), _rows_of(boxes, rows), 0.0), best
 
     def _decode(self, coder: BoxCoder, deltas: Tensor, boxes: Tensor) -> Tensor:
         """Deltas [N, P, 4] applied to boxes [N, P, 4] and clipped to the image, as ``BoxCoder.decode`` does."""
@@ -183,13 +154,23 @@ def _large(boxes: Tensor, side: float) -> Tensor:
     return (boxes[..., 2] - boxes[..., 0] >= side) & (boxes[..., 3] - boxes[..., 1] >= side)
 
 
+def _rows_of(boxes: Tensor, rows: Tensor) -> Tensor:
+    """Boxes [N, B, 4] and rows INT64 [N, P] -> [N, P, 4]."""
+    return boxes.gather(1, rows.unsqueeze(-1).expand(-1, -1, 4))
+
+
 def export_detector(model: FasterRCNN, path: Path, *, height: int, width: int, source: ModelSource) -> None:
     """Writes ``model`` as ONNX for inputs of ``height`` x ``width`` pixels; the batch stays dynamic.
 
-    Raises ``ValueError`` for a size that is no multiple of 32, the coarsest stride of the pyramids here.
+    Raises ``ValueError`` for a size that is no multiple of 32, the coarsest stride of the backbones here.
     """
-    if height % 32 or width % 32:
-        raise ValueError(f"height and width must be multiples of 32, got {height} x {width}")
+    check_size(height, width)
     graph = BatchedFasterRCNN(model, height, width)
     example = torch.zeros(2, height, width, 3, dtype=torch.uint8)
     save_onnx(graph, example, path, INTERFACE, source)
+
+
+def check_size(height: int, width: int) -> None:
+    """Raises ``ValueError`` for a size that is no multiple of ``STRIDE``."""
+    if height < STRIDE or width < STRIDE or height % STRIDE or width % STRIDE:
+        raise ValueError(f"height and width must be multiples of {STRIDE}, got {height} x {width}")

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.architectures import build_detector
 from export.detector import export_detector
+from export.detectors import load_detector
 from export.embedders import EmbedderOptions, load_embedder
 from export.onnx_file import ModelSource, digest_of
 from export.precision import Precision
 from export.reid import export_reid
-from export.weights import load_weights
 
 
-def export_detector_file(architecture: str, weights: Path, out: Path, *, height: int, width: int) -> ModelSource:
-    """Builds the detector, fills it from a safetensors file and writes ``out``; returns what it was made from.
+def export_detector_file(architecture: str, weights: Path | str, out: Path, *, height: int, width: int) -> ModelSource:
+    """Builds the detector, fills it from a file or torchvision's published weights and writes ``out``.
 
+    Returns what it was made from.
     Raises ``UnknownArchitectureError``, ``WeightsError``, ``FileNotFoundError``; ``ValueError`` for an unfit size.
     """
-    model = build_detector(architecture, height=height, width=width)
-    load_weights(model, weights)
+    model = load_detector(architecture, str(weights), height, width)
     source = ModelSource(architecture, digest_of(model))
     export_detector(model, out, height=height, width=width, source=source)
     return source

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 import torch
 from torchvision.models.detection import FasterRCNN
 
-from export.architectures import build_detector
 from export.clip_reid import Neck
 from export.config import ExportConfig
+from export.detectors import load_detector
 from export.embedders import EmbedderOptions, load_embedder
 from export.reid import CropEmbedder
 from export.served import Float32, UInt8
-from export.weights import load_weights
 
 PERSON = 1
 CROPS_AT_ONCE = 16
@@ -40,11 +39,10 @@ class Found:
 def load_reference(config: ExportConfig) -> Reference:
     """Builds both models from the weights that ``config`` names. Raises ``ValueError`` and ``OSError``."""
     wanted = config.detector
-    detector = build_detector(wanted.architecture, height=wanted.height, width=wanted.width)
-    load_weights(detector, wanted.weights)
+    detector = load_detector(wanted.architecture, str(wanted.weights), wanted.height, wanted.width)
     options = EmbedderOptions(Neck(config.reid.neck), config.reid.camera)
     embedder = load_embedder(config.reid.weights, config.reid.architecture, options)
-    return Reference(detector.eval(), CropEmbedder(embedder.network))
+    return Reference(detector, CropEmbedder(embedder.network))
 
 
 def eager_people(model: FasterRCNN, frame: UInt8, rows: int) -> Found:

@@ -5,7 +5,7 @@ from export.architectures import UnknownArchitectureError, build_detector, build
 
 
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
-    with pytest.raises(UnknownArchitectureError, match=r"'yolo'; known: fasterrcnn_lite0_fpn"):
+    with pytest.raises(UnknownArchitectureError, match=r"'yolo'; known: fasterrcnn_lite0_fpn, "):
         build_detector("yolo")
 
 

@@ -14,6 +14,12 @@ from export.__main__ import main
         (["reid", "--checkpoint", "bad.pt"], "bad.pt: not a readable checkpoint"),
         (["reid", "--checkpoint", "."], "Is a directory"),
         (["quantise", "absent.onnx", "--video", "v.mp4", "--detector", "d.onnx"], "absent.onnx: no such file"),
+        (["detector", "--architecture", "yolo", "--weights", "COCO_V1"], "unknown architecture 'yolo'"),
+        (["detector", "--architecture", "fasterrcnn_resnet50_fpn", "--weights", "bad.pt"], "bad.pt: not a readable"),
+        (
+            ["detector", "--architecture", "fasterrcnn_resnet50_fpn", "--weights", "COCO_V1", "--height", "720"],
+            "multiples of 32, got 720 x 672",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(
