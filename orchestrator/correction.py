@@ -11,13 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.association import place_spread, topology_of
-from orchestrator.feet import FOOT_ERROR, STATURE_ERROR, Feet
+from orchestrator.feet import CUT_FOOT_ERROR, FOOT_ERROR, Feet
 from orchestrator.homography import Homography
 from orchestrator.identity.recording import Looks, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment
 from orchestrator.values import Float32, Float64, Int64
+
+HIDDEN_FOOT_ERROR = 0.2
+"""Standard error downwards, as a share of the box's height, of feet that stature placed. More than at one tick: over
+the seconds for which somebody is hidden, a wrong stature is wrong to one side."""
+EDGE = 0.995
+"""Boxes that reach this share of the way to the lowest edge of all are taken to be cut by the frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +121,10 @@ def _sightings(item: StoredTracks, homography: Homography | None) -> Sightings:
 def _feet(item: StoredTracks, homography: Homography) -> Feet:
     """Where the places on the map lie in the image; those off their box's lower edge were put there by stature."""
     points = homography.to_image(item.map_xy)
-    height = (item.boxes[:, 3] - item.boxes[:, 1]).astype(np.float64)
+    bottom = item.boxes[:, 3].astype(np.float64)
+    height = bottom - item.boxes[:, 1]
     with np.errstate(invalid="ignore"):
-        moved = np.abs(points[:, 1] - item.boxes[:, 3]) > FOOT_ERROR / 2 * height
-    errors = np.column_stack([FOOT_ERROR * height, np.where(moved, STATURE_ERROR, FOOT_ERROR) * height])
-    return Feet(points, errors, np.ones(len(points), np.bool_))
+        moved = np.abs(points[:, 1] - bottom) > FOOT_ERROR / 2 * height
+    cut = bottom >= EDGE * bottom.max(initial=0.0)
+    downwards = np.where(moved, HIDDEN_FOOT_ERROR, np.where(cut, CUT_FOOT_ERROR, FOOT_ERROR))
+    return Feet(points, np.column_stack([FOOT_ERROR * height, downwards * height]), np.ones(len(points), np.bool_))

@@ -30,8 +30,8 @@ TRUST_NATS = 2.5
 """Trust in the tracker across a cut: it keeps to the person 12 times in 13."""
 ERRORS_LAST_S = 1.0
 """Errors of one camera's places within this time are one error, and count once."""
-MOST_SAMPLES = 6
-"""Errors that last (calibration, a side of the feet) let no pair say more than so many seconds do."""
+MOST_SAMPLES = 3
+"""Errors that last (calibration, a side of the feet, a wrong stature) let no pair say more than so many seconds do."""
 NEIGHBOURHOOD_M = 3.0
 """Radius in which others are counted."""
 NEAR_M = 6.0
