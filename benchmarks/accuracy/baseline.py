@@ -81,10 +81,21 @@ def baseline(scene: Scene) -> Found:
             for track, row in trackers[name].update(tick, *rows_of[name][tick : tick + 2]):
                 look = file.embeddings[row].astype(np.float64)
                 found[name].append((row, track, people.name(tick, name, track, places[name][row], look)))
+            _drop_doubles(found[name], int(rows_of[name][tick]))
     return {
         name: found_tracks(homographies.get(name), file, scene.ticks_of(file.frames), *_columns(found[name]))
         for name, file in recording.files.items()
     }
+
+
+def _drop_doubles(found: list[tuple[int, int, int]], begin: int) -> None:
+    """Takes the name from the later of two tracks that share one at the tick whose rows begin at ``begin``."""
+    seen: set[int] = set()
+    now = next((index for index in range(len(found) - 1, -1, -1) if found[index][0] < begin), -1) + 1
+    for index in sorted(range(now, len(found)), key=lambda index: found[index][1]):
+        row, track, person = found[index]
+        found[index] = (row, track, 0 if person in seen else person)
+        seen.add(person)
 
 
 class _Tracker:

@@ -14,11 +14,13 @@ from pathlib import Path
 from benchmarks.accuracy import demo_site
 from benchmarks.accuracy.associations import Found, oracle, spoton
 from benchmarks.accuracy.baseline import baseline
+from benchmarks.accuracy.demo_site import DemoScene
 from benchmarks.accuracy.figures import score
 from benchmarks.accuracy.public import AbsentError, cmc1
 from benchmarks.accuracy.report import Row, summary, table, write_json
 from benchmarks.accuracy.scene import Scene
 from demo.console import Reporter
+from demo.site.scene import Recording as Sizes
 from orchestrator.errors import SpotOnError
 from orchestrator.settings import Settings
 
@@ -31,7 +33,14 @@ ANSWERS: Mapping[str, Callable[[Scene], Found]] = {
     "oracle": oracle,
 }
 PUBLIC: Mapping[str, Callable[[Path], Scene]] = {"cmc1": cmc1, "cmc1-whole": lambda data: cmc1(data, area=False)}
-DEMO = {scene.name: scene for scene in (demo_site.DemoScene("campus", "campus"),)}
+SCENES = (
+    DemoScene("campus", "campus", rendered=True),
+    DemoScene("easy", "campus", Sizes(people=8), alike=0.0),
+    DemoScene("market", "market", alike=0.2),
+    DemoScene("look-alikes", "market", alike=0.8),
+    DemoScene("crowd", "market", Sizes(people=80, cameras=12, sub_videos=3), alike=0.2),
+)
+DEMO = {scene.name: scene for scene in SCENES}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +64,11 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
         raise SpotOnError(f"no scene is called {', '.join(unknown)}; there are {', '.join((*DEMO, *PUBLIC))}")
     rows: list[Row] = []
     with reporter.step("models"):
-        models = await demo_site.prepare(options.state) if any(name in DEMO for name in options.scenes) else None
+        models = (
+            await demo_site.prepare(options.state)
+            if any(name in DEMO and DEMO[name].rendered for name in options.scenes)
+            else None
+        )
     for name in options.scenes:
         with reporter.step(name):
             rows += await asyncio.to_thread(_measure, name, options, models, reporter)
@@ -76,9 +89,13 @@ def _scenes(name: str, options: argparse.Namespace, models: tuple[Path, Path] | 
     if name in PUBLIC:
         yield PUBLIC[name](options.data)
         return
-    assert models is not None
+    scene = DEMO[name]
     for seed in range(1, options.seeds + 1):
-        yield demo_site.rendered(DEMO[name], seed, options.state, models)
+        if scene.rendered:
+            assert models is not None
+            yield demo_site.rendered(scene, seed, options.state, models)
+        else:
+            yield demo_site.drawn(scene, seed)
 
 
 def measure(scene: Scene) -> list[Row]:

@@ -1,13 +1,15 @@
-"""Scenes of the demo site: rendered and seen by the demo's models."""
+"""Scenes of the demo site: rendered and seen by the demo's models, or, too large for that, by a noise model."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.accuracy.detector import cached
+from benchmarks.accuracy.geometry import truth_of
+from benchmarks.accuracy.noise import NoiseModel, detect, looks_of
 from benchmarks.accuracy.scene import BoxTruth, GroundTruth, Scene, detection_file, seen_by_some
 from demo.model_repository import DETECTION_THRESHOLD, REID_SIMILARITY, prepare_models
 from demo.scores import BoxTable
@@ -15,13 +17,14 @@ from demo.site.build import SiteFiles, build_site, version_hash
 from demo.site.scene import Recording as Sizes
 from demo.site.scene import Scene as Site
 from demo.site.scenes import make_scene
+from demo.site.truth import surveyed_points
 from demo.truth import load_truth
 from orchestrator.recorded.associate import Recording
 from orchestrator.settings import Settings
-from orchestrator.site import load_site
+from orchestrator.site import Environment, load_site
 
 MODELS = ("person_detector", "person_reid")
-REAL = "demo detector"
+REAL, NOISE = "demo detector", "noise model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,10 @@ class DemoScene:
     name: str
     site: str
     sizes: Sizes = field(default_factory=Sizes)
+    rendered: bool = False
+    """Whether the demo's own models see it; the noise model does otherwise."""
+    alike: float = 0.2
+    """Share of people who look like another, where the noise model draws looks."""
 
     def make(self, seed: int) -> Site:
         """The site for a seed."""
@@ -88,3 +95,25 @@ def _truth(files: SiteFiles, site: Site, camera_ids: list[str]) -> tuple[dict[st
         boxes[camera_id] = BoxTruth(camera.table, camera.visibility, places)
     table = BoxTable(truth.map.frames, truth.map.ids, truth.map.positions)
     return boxes, GroundTruth(table, seen_by_some(boxes, table))
+
+
+def drawn(scene: DemoScene, seed: int, model: NoiseModel | None = None) -> Scene:
+    """The scene as the noise model sees it: nothing is rendered."""
+    site, model = scene.make(seed), model or NoiseModel.load()
+    rng = np.random.default_rng([seed, 11])
+    boxes, ground = truth_of(site)
+    settings = demo_settings()
+    looks = looks_of(model, len(site.people), len(site.cameras), scene.alike, rng)
+    cameras, files = {}, {}
+    for row, each in enumerate(site.cameras):
+        name, size = each.camera.camera_id, (each.camera.width, each.camera.height)
+        threshold = settings.detection_threshold
+        files[name] = detect(model, row, boxes[name], size, site.frames, looks, threshold, rng)
+        image, metres = surveyed_points(site, each.camera)
+        pairs = {"image_points": image.tolist(), "map_points": metres.tolist()}
+        cameras[name] = {"id": name, "prefix": name, "resolution": size, "homography": pairs}
+    rules = [asdict(rule) for rule in site.exits]
+    described = {"id": scene.name, "cameras": cameras, "overlaps": site.overlaps, "exits": rules}
+    environment = Environment.model_validate(described)
+    recording = Recording(tuple(environment.cameras.values()), files, 0, 1, site.frames, float(site.fps))
+    return Scene(scene.name, seed, NOISE, settings, environment, recording, boxes, ground)
