@@ -6,6 +6,7 @@ does it again after a crash come to the same names.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,10 @@ from orchestrator.identity.recording import Recording
 from orchestrator.identity.tables import NOBODY
 from orchestrator.values import Int64
 
+logger = logging.getLogger(__name__)
+
+MOST_TRACKLETS = 3000
+"""Recordings of more keep the names that they have: 340 take seconds, and time grows faster than their number."""
 SEEN_S = 0.5
 """Whom cameras saw for less, all together, and whom the online association did not name, stays without a name."""
 
@@ -49,6 +54,9 @@ def look_again(recording: Recording, topology: Topology, threshold: float) -> St
     if not len(recording):
         nothing = np.zeros(0, np.int64)
         return Stretches(nothing, np.zeros((0, 2), np.int64), nothing)
+    if len(recording) > MOST_TRACKLETS:
+        logger.warning("%d tracklets, more than %d: they keep their names", len(recording), MOST_TRACKLETS)
+        return Stretches(np.arange(len(recording)), recording.spans, recording.people)
     fragments = cut(recording)
     density = density_of_people(recording)
     groups = Clustering(

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from orchestrator.identity import second_pass
 from orchestrator.identity.online import make_topology
 from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
@@ -194,3 +195,13 @@ def test_a_glimpse_that_nobody_named_stays_without_a_name(frames):
     scene.track(0, 1, frames, east(0))
     person_of, _ = named(scene.recording())
     assert person_of(0, 1, 0) == -1
+
+
+def test_a_recording_that_is_too_long_keeps_its_names(monkeypatch, caplog):
+    scene = Scene()
+    scene.track(0, 1, range(50), east(0), person=4)
+    scene.track(1, 1, range(50), east(0), person=7)
+    monkeypatch.setattr(second_pass, "MOST_TRACKLETS", 1)
+    person_of, _ = named(scene.recording())
+    assert (person_of(0, 1, 9), person_of(1, 1, 9)) == (4, 7)
+    assert "2 tracklets" in caplog.text
