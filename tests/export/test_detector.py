@@ -16,6 +16,7 @@ from export.reference import Found, eager_people
 from export.verify import SURE, TOLERANCES, Tolerance, _Twins
 from tests.export.conftest import HEIGHT, WIDTH, open_session
 from tests.export.crowds import Crowd, crowd, fitted_detector
+from tests.export.tensorrt_graph import misfits
 
 pytestmark = pytest.mark.timeout(400)
 """Tracing the network takes a while on a busy machine."""
@@ -136,6 +137,14 @@ def test_equal_scores_fall_as_they_do_in_torchvision(case: Exported, tmp_path: P
     assert len(expected[0].scores) > 10
     assert len(np.unique(expected[0].scores)) == 1
     assert_twins(expected, found_by(tmp_path / "tied.onnx", case.pictures))
+
+
+def test_tensorrt_parses_every_node_and_knows_every_shape(case: Exported) -> None:
+    graph = onnx.load(case.path)
+    assert misfits(graph) == []
+    kinds = [node.op_type for node in graph.graph.node]
+    assert kinds.count("NonMaxSuppression") == kinds.count("ScatterND") == 2
+    assert kinds.count("RoiAlign") == 1
 
 
 def test_a_size_off_the_stride_is_refused(detector: FasterRCNN, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
+import resource
 from pathlib import Path
 
 import onnx
+import pytest
 import torch
 from torch import Tensor, nn
 
@@ -29,6 +31,19 @@ def test_the_same_weights_give_the_same_bytes_and_nothing_else_is_left(tmp_path:
     assert first.read_bytes() == second.read_bytes()
     assert [file.name for file in first.parent.iterdir()] == ["halver.onnx"]
     assert __file__.encode() not in first.read_bytes()
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    before = write(tmp_path).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [file.name for file in tmp_path.iterdir()] == ["halver.onnx"]
+    assert (tmp_path / "halver.onnx").read_bytes() == before
 
 
 def test_the_file_says_what_it_was_made_from(tmp_path: Path) -> None:
