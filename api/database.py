@@ -91,7 +91,6 @@ class Database:
         while not self._has_schema:
             try:
                 await ensure_schema(self.pool)
-                await self.tokens.ensure_tables()
                 self._has_schema = True
             except HistoryError as error:
                 if not failing:

@@ -15,6 +15,7 @@ from api.access.principal import Role
 from api.access.tokens import Token, TokenError, TokenStore
 from orchestrator.errors import SpotOnError
 from orchestrator.history.pool import open_pool
+from orchestrator.history.schema import ensure_schema
 from orchestrator.settings import Settings, load_settings
 from orchestrator.site import load_site
 
@@ -105,9 +106,8 @@ async def _audit(settings: Settings, arguments: argparse.Namespace) -> str:
 @asynccontextmanager
 async def _stores(settings: Settings) -> AsyncIterator[tuple[TokenStore, AuditLog]]:
     async with open_pool(settings, max_size=1) as pool:
-        tokens = TokenStore(pool)
-        await tokens.ensure_tables()
-        yield tokens, AuditLog(pool)
+        await ensure_schema(pool)
+        yield TokenStore(pool), AuditLog(pool)
 
 
 async def _note(audit: AuditLog, action: str, token: Token) -> None:

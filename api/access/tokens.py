@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from importlib import resources
 from typing import Any, LiteralString
 
 from psycopg.errors import UniqueViolation
@@ -21,8 +20,6 @@ from orchestrator.history.pool import Connection, Pool, transaction
 PREFIX = "spoton_"
 """By which scanners for leaked secrets know them."""
 RANDOM_BYTES = 32
-_LOCK = 0x53504F54_0101
-"""Advisory lock: processes that start together make the tables one after the other."""
 
 _INSERT: LiteralString = """
 INSERT INTO api_tokens (id, name, digest, role, environments, expires_at)
@@ -61,13 +58,6 @@ class TokenStore:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-
-    async def ensure_tables(self) -> None:
-        """Makes the tables of this room unless they are there; harmless when repeated."""
-        async with transaction(self._pool, "make the tables of tokens and audit log") as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            await connection.execute("SET LOCAL client_min_messages = warning")
-            await connection.execute((resources.files("api.access") / "schema.sql").read_bytes())
 
     async def make(
         self, name: str, role: Role, environments: Collection[str] | None, lifetime: timedelta

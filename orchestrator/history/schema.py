@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.errors import HistoryError
 from orchestrator.history.pool import Pool, database_errors, transaction
 
-HEAD = "0006"
+HEAD = "0007"
 """The latest revision in ``migrations/versions``."""
 TARGET = "head"
 _STATEMENT_TIMEOUT = "1h"
@@ -28,7 +28,7 @@ _ALEMBIC = threading.Lock()
 
 
 async def ensure_schema(pool: Pool) -> None:
-    """Makes or upgrades every table, the job queue's included; harmless when repeated or done by several at once.
+    """Makes or upgrades all tables, those of queue and access too; harmless when repeated or done by several at once.
 
     Raises:
         HistoryError: the server refused, for instance because pgvector is not installed, or the schema is newer than

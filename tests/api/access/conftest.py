@@ -12,6 +12,7 @@ import pytest_asyncio
 from api.access.principal import Role
 from api.access.tokens import TokenStore
 from orchestrator.history.pool import open_pool
+from orchestrator.history.schema import ensure_schema
 
 KEY = "k" * 32
 
@@ -32,9 +33,8 @@ def guarded(live):
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def tokens(guarded):
     async with open_pool(guarded) as pool:
-        store = TokenStore(pool)
-        await store.ensure_tables()
-        yield store
+        await ensure_schema(pool)
+        yield TokenStore(pool)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -81,7 +81,7 @@ def test_the_program_knows_the_latest_revision() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
-@pytest.mark.parametrize("start", ["before revisions", "0001", "0002", "0003", "0004", "0005", "0006"])
+@pytest.mark.parametrize("start", ["before revisions", "0001", "0002", "0003", "0004", "0005", "0006", "0007"])
 async def test_every_earlier_form_becomes_the_latest_and_keeps_its_rows(
     pg_dsn: str, start: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +103,25 @@ async def test_every_earlier_form_becomes_the_latest_and_keeps_its_rows(
     await do(pg_dsn, "DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "CREATE EXTENSION IF NOT EXISTS vector")
     await migrate(pg_dsn)
     assert await ask(pg_dsn, CATALOGUE) == migrated
+
+
+async def test_access_tables_that_the_api_made_itself_are_taken_over(
+    pg_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = (MIGRATIONS / "versions" / "0007_access.sql").read_text()
+    await at_revision(pg_dsn, "0006", monkeypatch)
+    await do(
+        pg_dsn,
+        made,
+        f"INSERT INTO api_tokens (id, name, digest, role, expires_at) VALUES ('{TASK}', 'gate', '', 'viewer', now())",
+        "DROP TABLE audit_log",  # the first API that had tokens had none
+    )
+    await migrate(pg_dsn)
+    migrated = [row for row in await ask(pg_dsn, CATALOGUE) if row[1] in {"api_tokens", "audit_log"}]
+    assert await ask(pg_dsn, "SELECT name FROM api_tokens") == [("gate",)]
+    assert await ask(pg_dsn, "SELECT count(*) FROM audit_log") == [(0,)]
+    await do(pg_dsn, "DROP TABLE api_tokens, audit_log", made)
+    assert [row for row in await ask(pg_dsn, CATALOGUE) if row[1] in {"api_tokens", "audit_log"}] == migrated
 
 
 async def test_twice_is_as_once(pg_dsn: str) -> None:

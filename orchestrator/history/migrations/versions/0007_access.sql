@@ -1,3 +1,4 @@
+-- Databases from before this revision may have these tables already: the API made them beside the revisions.
 CREATE TABLE IF NOT EXISTS api_tokens (
     id uuid PRIMARY KEY,
     name text NOT NULL,
