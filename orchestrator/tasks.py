@@ -58,6 +58,8 @@ LEGAL: Mapping[TaskStatus, frozenset[TaskStatus]] = {
 }
 
 Query = sql.SQL | sql.Composed
+Place = tuple[datetime, str]
+"""Where a task stands in the list: when it was created, and its id."""
 
 _CREATE_LOCK = 0x53504F54_0003
 
@@ -157,8 +159,7 @@ _GET = sql.SQL("SELECT * FROM tasks WHERE id = %(id)s")
 
 _PAGE = sql.SQL("""
 SELECT * FROM tasks
-WHERE (%(before)s::uuid IS NULL
-   OR (created_at, id) < (SELECT created_at, id FROM tasks WHERE id = %(before)s::uuid))
+WHERE (%(id)s::uuid IS NULL OR (created_at, id) < (%(created_at)s::timestamptz, %(id)s::uuid))
   AND (%(environments)s::text[] IS NULL OR environment_id = ANY(%(environments)s::text[]))
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s""")
 
@@ -220,12 +221,17 @@ class TaskStore:
         return task
 
     async def page(
-        self, limit: int, before: str | None = None, environments: Collection[str] | None = None
+        self, limit: int, before: Place | None = None, environments: Collection[str] | None = None
     ) -> tuple[Task, ...]:
-        """At most ``limit`` tasks, newest first, older than the task ``before``; of these environments where given."""
+        """At most ``limit`` tasks, newest first, from behind ``before``; of these environments where given.
+
+        The place is a value and no row, so that it stays where it is when tasks come and go.
+        """
+        created_at, task_id = before or (None, None)
         values = {
             "limit": limit,
-            "before": None if before is None else _key(before),
+            "created_at": created_at,
+            "id": task_id,
             "environments": None if environments is None else sorted(environments),
         }
         async with transaction(self._pool, "list the tasks") as connection:

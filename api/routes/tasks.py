@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -20,14 +22,17 @@ from api.models import (
     TaskPage,
     TicketAnswer,
 )
-from api.problems import problem_responses
+from api.problems import UnusableRequestError, problem_responses
 from orchestrator.errors import EventLogError
 from orchestrator.events import EventLog, FocusChanged, FocusPayload, Message, StatusUpdate
-from orchestrator.tasks import Task, TaskStore
+from orchestrator.tasks import Place, Task, TaskStore
 
 logger = logging.getLogger(__name__)
 router = APIRouter(tags=["tasks"])
 """Each route states who may use it."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLACE = re.compile(r"([0-9]{1,16}):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+"""Microseconds since 1970 at which a task was created, and its id."""
 
 
 @router.post(
@@ -51,18 +56,31 @@ async def start(body: StartRequest, services: ServicesDep, access: AccessDep) ->
     )
 
 
-@router.get("", dependencies=[VIEWER], responses=problem_responses(404, 422, 503))
+@router.get("", dependencies=[VIEWER], responses=problem_responses(422, 503))
 async def page(
     services: ServicesDep,
     access: AccessDep,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    before: Annotated[str | None, Query(description="Id of the last task of the page before.")] = None,
+    before: Annotated[str | None, Query(max_length=64, description="The `next` of the page before.")] = None,
 ) -> TaskPage:
-    """Tasks, newest first."""
-    tasks = await services.database.store.page(limit + 1, before, access.scope)
+    """Tasks, newest first. Pages neither repeat nor miss one that was there from the start, whatever comes or goes."""
+    tasks = await services.database.store.page(limit + 1, _place(before), access.scope)
     more = len(tasks) > limit
     tasks = tasks[:limit]
-    return TaskPage(tasks=[StatusAnswer.of(task) for task in tasks], next=tasks[-1].id if more else None)
+    return TaskPage(tasks=[StatusAnswer.of(task) for task in tasks], next=_next(tasks[-1]) if more else None)
+
+
+def _next(last: Task) -> str:
+    return f"{(last.created_at - _EPOCH) // timedelta(microseconds=1)}:{last.id}"
+
+
+def _place(before: str | None) -> Place | None:
+    if before is None:
+        return None
+    found = _PLACE.fullmatch(before)
+    if found is None:
+        raise UnusableRequestError("'before' is not the 'next' of a page")
+    return _EPOCH + timedelta(microseconds=int(found[1])), found[2]
 
 
 @router.get("/{task_id}/status", dependencies=[VIEWER], responses=problem_responses(404, 503))

@@ -55,10 +55,13 @@ async def test_too_many_tasks(client, serve, live):
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def test_the_list_is_paged_newest_first(client):
+async def test_the_list_is_paged_newest_first(client, database):
     ids = [(await start(client))["task_id"] for _ in range(3)]
     first = (await client.get("/api/v1/processing-tasks", params={"limit": 2})).json()
     assert [task["task_id"] for task in first["tasks"]] == [ids[2], ids[1]]
+    await start(client)
+    async with await psycopg.AsyncConnection.connect(database) as connection:  # as retention does
+        await connection.execute("DELETE FROM tasks WHERE id = %s", (ids[1],))
     last = (await client.get("/api/v1/processing-tasks", params={"limit": 2, "before": first["next"]})).json()
     assert last["tasks"][0]["task_id"] == ids[0]
     everything = (await client.get("/api/v1/processing-tasks", params={"limit": 200})).json()
@@ -66,7 +69,18 @@ async def test_the_list_is_paged_newest_first(client):
     assert (await client.get("/api/v1/processing-tasks", params={"limit": 0})).status_code == 422
 
 
-@pytest.mark.parametrize("task_id", ["00000000-0000-0000-0000-000000000000", "not-a-uuid", "%27%20OR%201=1"])
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize(
+    "before", ["", "1", NOBODY, f"x:{NOBODY}", f"-1:{NOBODY}", f"²:{NOBODY}", "1:\0", f"{9**20}:x"]
+)
+async def test_a_place_that_no_page_gave_is_refused(client, before):
+    answer = await client.get("/api/v1/processing-tasks", params={"before": before})
+    assert (answer.status_code, answer.headers["content-type"]) == (422, MEDIA_TYPE)
+
+
+@pytest.mark.parametrize("task_id", [NOBODY, "not-a-uuid", "%27%20OR%201=1"])
 async def test_an_unknown_task_is_404_everywhere(client, task_id):
     await start(client)
     for answer in (

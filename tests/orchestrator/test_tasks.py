@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import HistoryError, IllegalTransitionError, TooManyTasksError, UnknownTaskError
 from orchestrator.history.pool import Connection, Pool, transaction
-from orchestrator.tasks import ACTIVE, FINAL, LEGAL, Task, TaskStatus, TaskStore
+from orchestrator.tasks import ACTIVE, FINAL, LEGAL, Place, Task, TaskStatus, TaskStore
 
 pytestmark = pytest.mark.servers
 
@@ -46,14 +46,27 @@ async def test_an_unknown_task_is_named(store: TaskStore, task_id: str) -> None:
         await store.advance(task_id, TaskStatus.INITIALIZING)
 
 
+def place_of(task: Task) -> Place:
+    return task.created_at, task.id
+
+
 async def test_pages_hold_every_task_once_newest_first(store: TaskStore) -> None:
     made = [(await new_task(store)).id for _ in range(5)]
 
     first = await store.page(2)
-    second = await store.page(2, before=first[-1].id)
-    third = await store.page(2, before=second[-1].id)
+    second = await store.page(2, before=place_of(first[-1]))
+    third = await store.page(2, before=place_of(second[-1]))
 
     assert [task.id for task in (*first, *second, *third)] == made[::-1]
+
+
+async def test_pages_stay_where_they_are_when_tasks_come_and_go(store: TaskStore, pool: Pool) -> None:
+    made = [(await new_task(store)).id for _ in range(5)]
+    first = await store.page(2)
+    await new_task(store)
+    async with transaction(pool, "delete the task that the page ended with") as connection:
+        await connection.execute("DELETE FROM tasks WHERE id = %s", (first[-1].id,))
+    assert [task.id for task in await store.page(10, before=place_of(first[-1]))] == made[2::-1]
 
 
 async def test_the_limit_of_active_tasks_holds_when_many_start_at_once(store: TaskStore) -> None:
