@@ -37,6 +37,7 @@ class Database:
         self.audit = AuditLog(pool)
         self._queue = queue
         self._max_active = settings.max_active_tasks
+        self._audit_days = settings.audit_retention_days
         self._has_schema = False
 
     @classmethod
@@ -50,7 +51,7 @@ class Database:
             queue = create_queue(settings, None)
             async with queue.open_async(pool):
                 database = cls(pool, history, queue, settings)
-                preparing = asyncio.create_task(database._prepare(), name="prepare the database")
+                preparing = asyncio.create_task(database._look_after(), name="look after the database")
                 try:
                     yield database
                 finally:
@@ -85,6 +86,11 @@ class Database:
         if not self._has_schema:
             raise HistoryError("the schema is being made")
         return f"PostgreSQL {row[0] if row else ''}".strip()
+
+    async def _look_after(self) -> None:
+        await self._prepare()
+        if self._audit_days:
+            await self.audit.keep_for(self._audit_days)
 
     async def _prepare(self) -> None:
         failing = False

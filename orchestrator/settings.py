@@ -157,6 +157,8 @@ class Settings(BaseSettings):
     """Of these, those that start tasks, search or export."""
     rate_limit_failures: RateLimit = "60/minute"
     """Tokens and tickets refused to one address."""
+    audit_retention_days: Annotated[float, Field(ge=0)] = 365.0
+    """Days for which the audit log remembers who started, steered, searched and exported; 0 for ever."""
     oidc_issuer: str | None = None
     """OpenID Connect provider whose tokens are accepted beside API tokens, spelt as in their claim iss."""
     oidc_audience: str | None = None

@@ -7,10 +7,11 @@ people that are not known, who could fill it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.principal import Principal
 from api.access.tickets import PARAMETER
-from orchestrator.errors import SpotOnError
+from orchestrator.errors import HistoryError, SpotOnError
 from orchestrator.history.pool import Pool, transaction
 
 _INSERT: LiteralString = """
@@ -30,6 +31,12 @@ VALUES (%(who)s, %(role)s, %(action)s, %(path)s, %(query)s, %(what)s, %(status)s
 _LATEST: LiteralString = """
 SELECT at, who, role, action, path, query, what, status, client FROM audit_log
 WHERE %(who)s::text IS NULL OR who = %(who)s::text ORDER BY at DESC, id DESC LIMIT %(limit)s"""
+_FORGET: LiteralString = """
+DELETE FROM audit_log
+WHERE id = ANY (ARRAY(SELECT id FROM audit_log WHERE at < %(before)s ORDER BY at LIMIT %(limit)s))"""
+_FORGET_ROWS = 10_000
+"""In one statement, which has a deadline."""
+_FORGET_EVERY_S = 3600.0
 _SERVER_ERROR = 500
 
 logger = logging.getLogger(__name__)
@@ -63,6 +70,25 @@ class AuditLog:
         async with transaction(self._pool, "write the audit log") as connection:
             await connection.execute(_INSERT, row)
 
+    async def forget(self, before: datetime) -> int:
+        """Removes the rows from before a moment, and gives their number. Raises ``HistoryError``."""
+        removed = 0
+        while True:
+            async with transaction(self._pool, "shorten the audit log") as connection:
+                gone = (await connection.execute(_FORGET, {"before": before, "limit": _FORGET_ROWS})).rowcount
+            removed += gone
+            if gone < _FORGET_ROWS:
+                return removed
+
+    async def keep_for(self, days: float) -> None:
+        """Forgets what is older, once an hour, until cancelled; several processes may."""
+        while True:
+            try:
+                await self.forget(datetime.now(UTC) - timedelta(days=days))
+            except HistoryError as error:
+                logger.warning("%s", error)
+            await asyncio.sleep(_FORGET_EVERY_S)
+
     async def latest(self, limit: int, who: str | None = None) -> list[Entry]:
         """The newest rows first. Raises ``HistoryError``."""
         async with (
@@ -73,13 +99,23 @@ class AuditLog:
             return await cursor.fetchall()
 
 
-def audited(action: str) -> Any:
-    """A dependency: requests to this route get into the audit log as ``action``."""
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """What requests to a route get into the audit log as."""
 
-    async def note(connection: HTTPConnection) -> None:
-        connection.state.audit = action
+    action: str
+    formats: frozenset[str] | None = None
+    """Those alone that ask for one of these, with the parameter ``format``; None for all."""
 
-    return Depends(note)
+    async def __call__(self, connection: HTTPConnection) -> None:
+        """Remembers it with the request."""
+        if self.formats is None or connection.query_params.get("format") in self.formats:
+            connection.state.audit = self.action
+
+
+def audited(action: str, formats: Collection[str] | None = None) -> Any:
+    """See ``Audited``; a dependency."""
+    return Depends(Audited(action, None if formats is None else frozenset(formats)))
 
 
 class AuditTrail:

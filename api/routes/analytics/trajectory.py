@@ -13,6 +13,7 @@ import numpy as np
 from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
+from api.access.audit import audited
 from api.access.rules import Access, AccessDep
 from api.dependencies import ServicesDep
 from api.download import Download
@@ -50,6 +51,7 @@ _CONTENT = {
 
 @router.get(
     "/trajectory/{global_person_id}",
+    dependencies=[audited("export", list(TableFormat))],
     response_model=TrajectoryAnswer,
     responses={200: {"content": _CONTENT}, **problem_responses(404, 422, 503)},
 )

@@ -2,18 +2,100 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
-from api.access.audit import AuditLog
+import pytest
+from fastapi.routing import APIRoute, iter_route_contexts
+
+from api.access import audit
+from api.access.audit import Audited, AuditLog
 from api.access.principal import Role
+from api.app import create_app
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 START = "/api/v1/processing-tasks/start"
 CAMPUS = {"environment_id": "campus"}
+ACTIONS = {
+    **{f"/api/v1/{tasks}/start": "start" for tasks in ("processing-tasks", "processing_tasks")},
+    **{f"/api/v1/{tasks}/{{task_id}}/control": "control" for tasks in ("processing-tasks", "processing_tasks")},
+    "/api/v1/analytics_data/search": "search",
+    "/api/v1/analytics_data/tasks/{task_id}/export": "export",
+    "/api/v1/analytics_data/trajectory/{global_person_id}": "export",
+}
+BODIES = {"start": CAMPUS, "control": {"action": "clear_focus"}, "search": {"global_id": "x-1"}}
+LOOKING = {f"/api/v1/{tasks}/{{task_id}}/ticket" for tasks in ("processing-tasks", "processing_tasks")}
+"""Asked for by POST, so that no cache answers, and nothing comes of it."""
+TABLES = {"text/csv", "application/vnd.apache.parquet", "application/zip"}
 
 
 async def entries(tokens, who=None):
     return await AuditLog(tokens._pool).latest(100, who)
+
+
+def audited_in(dependant) -> Iterator[Audited]:
+    if isinstance(dependant.call, Audited):
+        yield dependant.call
+    for each in dependant.dependencies:
+        yield from audited_in(each)
+
+
+def routes(app) -> dict[str, list[tuple[APIRoute, list[Audited]]]]:
+    found = {}
+    for route in iter_route_contexts(app.routes):
+        if isinstance(route.original_route, APIRoute):
+            found.setdefault(str(route.path), []).append((route, list(audited_in(route.dependant))))
+    return found
+
+
+async def test_every_route_that_changes_something_or_hands_out_tables_is_audited(settings):
+    own = routes(create_app(settings()))
+    audited = {path: each[0].action for path, known in own.items() for _, each in known if each}
+    assert audited == ACTIONS
+    for path, known in own.items():
+        for route, _ in known:
+            tables = TABLES & route.original_route.responses.get(200, {}).get("content", {}).keys()
+            if route.methods - {"GET", "HEAD"} or tables:
+                assert path in audited.keys() | LOOKING, f"{path} starts, searches or exports, and nobody is told"
+
+
+@pytest.mark.parametrize("path", ACTIONS)
+async def test_each_of_them_leaves_a_row_that_says_who(api, bearer, tokens, start, path):
+    operator, action = await bearer(), ACTIONS[path]
+    task_id = (await start(operator))["task_id"]
+    where = path.format(task_id=task_id, global_person_id="x-1")
+    method, params = ("POST", {}) if action in BODIES else ("GET", {"format": "csv"})
+    answer = await api.request(method, where, params=params, json=BODIES.get(action), headers=operator)
+    latest = (await entries(tokens))[0]
+    assert (latest.action, latest.path, latest.status) == (action, where, answer.status_code)
+    assert latest.who.startswith("token test ")
+
+
+async def test_a_path_is_looked_at_unless_it_is_taken_away(api, bearer, tokens):
+    viewer, before = await bearer(Role.VIEWER), await entries(tokens)
+    where = "/api/v1/analytics_data/trajectory/x-1"
+    for params in ({}, {"format": "json"}):
+        assert (await api.get(where, params=params, headers=viewer)).status_code == 200
+    assert await entries(tokens) == before
+    assert (await api.get(where, params={"format": "parquet"}, headers=viewer)).status_code == 200
+    assert (await entries(tokens))[0].query == "format=parquet"
+
+
+async def test_rows_are_kept_for_as_long_as_the_settings_say(guarded, serve, tokens, monkeypatch):
+    log = AuditLog(tokens._pool)
+    monkeypatch.setattr(audit, "_FORGET_ROWS", 2)
+    row = {"who": "old", "role": "viewer", "action": "export", "path": "", "query": "", "what": "", "client": ""}
+    for _ in range(5):
+        await log.add(**row, status=200)
+    async with tokens._pool.connection() as connection:
+        await connection.execute("UPDATE audit_log SET at = now() - interval '10 days' WHERE who = 'old'")
+    await log.add(**row | {"who": "new"}, status=200)
+    assert await log.forget(datetime.now(UTC) - timedelta(days=11)) == 0
+    async with serve(guarded.model_copy(update={"audit_retention_days": 9.0})), asyncio.timeout(10):
+        while await log.latest(10, "old"):
+            await asyncio.sleep(0.05)
+    assert len(await log.latest(10, "new")) == 1
 
 
 async def test_what_was_started_and_steered_is_noted_with_who_did_it(api, bearer, tokens, start):
