@@ -142,7 +142,7 @@ async def _writer(pool: Pool, outcomes: list[Outcome], ticks: int) -> float:
     await _empty(pool)
     began = time.perf_counter()
     async with HistoryWriter(pool, task, MODEL, recorded_from=BEGAN) as writer:
-        await writer.begin_batch(0, 0, RATE)
+        await writer.begin_batch(0, 0, RATE, {})
         for tick in range(ticks):
             frames = [Frame(outcome.camera_id, tick, tick / RATE, pixels) for outcome in outcomes]
             await writer.add(tick, frames, outcomes)

@@ -183,7 +183,8 @@ class Pipeline:
         index = of.batch.index
         announcement = media_available(self._task, index, state.next_tick, of.rate, of.files, of.reader)
         await self._services.events.publish(self._task.id, announcement)
-        await self._writer.begin_batch(index, state.next_tick, of.rate)
+        etags = {file.camera_id: file.sub_video.etag for file in of.files}
+        await self._writer.begin_batch(index, state.next_tick, of.rate, etags)
         await self._progress.enter(TaskStatus.PROCESSING, current_step=_processing(of.batch))
 
     def _restore(self, state: RunState) -> Associator:

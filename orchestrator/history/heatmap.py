@@ -6,10 +6,11 @@ Somebody whom several cameras see at one tick counts once, at the mean of their 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import LiteralString
 
 import numpy as np
+from psycopg import sql
 
+from orchestrator.history.files import IN_PART, PARTS
 from orchestrator.history.pool import Pool, transaction
 from orchestrator.history.scope import Scope
 from orchestrator.values import Float64, Int64
@@ -20,23 +21,20 @@ _CENTRAL_SHARE = 0.995
 """Share of the seconds along each axis that a grid keeps when it would be too large: feet seen near the horizon come
 out kilometres away."""
 
-_CELLS: LiteralString = """
-WITH ticks AS MATERIALIZED (
-    SELECT k.task_id, k.seconds FROM task_ticks k JOIN tasks ON tasks.id = k.task_id
-    WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
-), places AS (
-    SELECT d.task_id, d.global_frame_index, avg(d.map_x) AS x, avg(d.map_y) AS y
-    FROM detections d JOIN tracklets t
+_CELLS = sql.SQL("""
+WITH {parts}, places AS (
+    SELECT avg(d.map_x) AS x, avg(d.map_y) AS y, p.seconds
+    FROM parts p JOIN detections d ON {in_part}
+    JOIN tracklets t
       ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
      AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
-    WHERE d.task_id IN (SELECT task_id FROM ticks) AND abs(d.map_x) < 1e6 AND abs(d.map_y) < 1e6
+    WHERE abs(d.map_x) < 1e6 AND abs(d.map_y) < 1e6
       AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
       AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)
-    GROUP BY d.task_id, d.global_frame_index, COALESCE(t.global_id, d.camera_id || ' ' || d.track_id)
+    GROUP BY d.task_id, d.global_frame_index, COALESCE(t.global_id, d.camera_id || ' ' || d.track_id), p.seconds
 )
 SELECT floor(x / %(cell_m)s)::bigint, floor(y / %(cell_m)s)::bigint, sum(seconds)
-FROM places JOIN ticks USING (task_id)
-GROUP BY 1, 2"""
+FROM places GROUP BY 1, 2""").format(parts=PARTS, in_part=IN_PART)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,32 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import LiteralString
 
+from psycopg import sql
+
+from orchestrator.history.files import IN_PART, PARTS
 from orchestrator.history.pool import Pool, transaction
 from orchestrator.history.scope import Scope
 
 MINUTE_S = 60
 
-_OCCUPANCY: LiteralString = """
-WITH ticks AS MATERIALIZED (
-    SELECT k.task_id, k.seconds FROM task_ticks k JOIN tasks ON tasks.id = k.task_id
-    WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
-), seen AS (
-    SELECT DISTINCT d.task_id, d.time, CASE WHEN %(by_camera)s THEN d.camera_id END AS camera_id,
+_OCCUPANCY = sql.SQL("""
+WITH {parts}, seen AS (
+    SELECT DISTINCT d.task_id, d.time, p.seconds, CASE WHEN %(by_camera)s THEN d.camera_id END AS camera_id,
            COALESCE(t.global_id, d.camera_id || ' ' || d.track_id) AS who
-    FROM detections d JOIN tracklets t
+    FROM parts p JOIN detections d ON {in_part}
+    JOIN tracklets t
       ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
      AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
-    WHERE d.task_id IN (SELECT task_id FROM ticks)
-      AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
+    WHERE (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
       AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)
 ), counted AS (
-    SELECT task_id, camera_id, time, count(*) AS people FROM seen GROUP BY 1, 2, 3
+    SELECT task_id, camera_id, time, seconds, count(*) AS people FROM seen GROUP BY 1, 2, 3, 4
 ), means AS (
     SELECT date_bin(%(bucket)s::interval, time, '2000-01-01 00:00Z') AS bucket, camera_id,
            sum(people * seconds) / extract(epoch FROM %(bucket)s::interval) AS mean, max(people) AS peak
-    FROM counted JOIN ticks USING (task_id) GROUP BY 1, 2
+    FROM counted GROUP BY 1, 2
 ), distinct_people AS (
     SELECT date_bin(%(bucket)s::interval, time, '2000-01-01 00:00Z') AS bucket, camera_id,
            count(DISTINCT (task_id, who)) AS people
@@ -38,19 +37,21 @@ WITH ticks AS MATERIALIZED (
 )
 SELECT m.bucket, m.camera_id, m.mean::float8, m.peak, p.people
 FROM means m JOIN distinct_people p ON p.bucket = m.bucket AND p.camera_id IS NOT DISTINCT FROM m.camera_id
-ORDER BY 1, 2 LIMIT %(limit)s"""
+ORDER BY 1, 2 LIMIT %(limit)s""").format(parts=PARTS, in_part=IN_PART)
 
-_MINUTES: LiteralString = """
-WITH ticks AS MATERIALIZED (
-    SELECT k.task_id, k.seconds FROM task_ticks k JOIN tasks ON tasks.id = k.task_id
-    WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
+# What is added up by minutes cannot be parted within one.
+_MINUTES = sql.SQL("""
+WITH {parts}, minutes AS (
+    SELECT DISTINCT m.task_id, m.camera_id, m.minute, m.sightings, p.seconds
+    FROM parts p JOIN sightings_by_minute m ON (m.task_id, m.camera_id) = (p.task_id, p.camera_id)
+     AND m.minute + interval '1 minute' > lower(p.span) AND m.minute < upper(p.span)
 )
 SELECT date_bin(%(bucket)s::interval, minute, '2000-01-01 00:00Z'), camera_id,
        sum(sightings * seconds) / extract(epoch FROM %(bucket)s::interval)::float8, NULL::int, NULL::int
-FROM sightings_by_minute JOIN ticks USING (task_id)
+FROM minutes
 WHERE (%(start)s::timestamptz IS NULL OR minute >= %(start)s::timestamptz)
   AND (%(end)s::timestamptz IS NULL OR minute < %(end)s::timestamptz)
-GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(limit)s"""
+GROUP BY 1, 2 ORDER BY 1, 2 LIMIT %(limit)s""").format(parts=PARTS)
 
 
 class By(StrEnum):

@@ -7,32 +7,31 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
-from typing import Any, LiteralString
+from typing import Any
 
 import numpy as np
+from psycopg import sql
 
+from orchestrator.history.files import IN_PART, PARTS
 from orchestrator.history.motion import MapPath
 from orchestrator.history.pool import Pool
 from orchestrator.history.queries import stream
 from orchestrator.history.scope import Scope
 
 # Positions come already averaged over the cameras of a tick; a track without a name is a person of its own.
-_PATHS: LiteralString = """
-WITH ticks AS MATERIALIZED (
-    SELECT k.task_id, k.seconds FROM task_ticks k JOIN tasks ON tasks.id = k.task_id
-    WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
-)
-SELECT d.task_id::text, COALESCE(t.global_id, d.camera_id || ' ' || d.track_id) AS who, t.global_id, k.seconds,
+_PATHS = sql.SQL("""
+WITH {parts}
+SELECT d.task_id::text, COALESCE(t.global_id, d.camera_id || ' ' || d.track_id) AS who, t.global_id, p.seconds,
        d.time, avg(d.map_x), avg(d.map_y)
-FROM detections d JOIN tracklets t
+FROM parts p JOIN detections d ON {in_part}
+JOIN tracklets t
   ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
  AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
-JOIN ticks k ON k.task_id = d.task_id
 WHERE d.map_x IS NOT NULL
   AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
   AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)
 GROUP BY 1, 2, 3, 4, 5
-ORDER BY 1, 2, 5"""
+ORDER BY 1, 2, 5""").format(parts=PARTS, in_part=IN_PART)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Any, LiteralString, NamedTuple
 
+from psycopg import sql
+
 from orchestrator.errors import UnknownTaskError
 from orchestrator.history.pool import Pool, database_errors
 
@@ -122,7 +124,7 @@ def task_key(task_id: str) -> str:
 
 
 async def stream(
-    pool: Pool, action: str, statement: LiteralString, values: dict[str, Any]
+    pool: Pool, action: str, statement: LiteralString | sql.Composed, values: dict[str, Any]
 ) -> AsyncGenerator[list[tuple[Any, ...]], None]:
     """The rows of any question, in blocks; holds a connection until it ends.
 

@@ -20,6 +20,7 @@ from psycopg import sql
 from orchestrator.correction import NamedStretch, StoredTracks
 from orchestrator.errors import IllegalTransitionError, SpotOnError
 from orchestrator.history.buffer import Block, RowBuffer
+from orchestrator.history.files import store_files
 from orchestrator.history.partitions import PARTITIONED_TABLES, days_between, ensure_days
 from orchestrator.history.pool import Connection, Pool, transaction
 from orchestrator.history.recording import load_tracks
@@ -89,6 +90,7 @@ class HistoryWriter:
         self._buffer = RowBuffer(embedding_window)
         self._spans = Spans()
         self._clock: Clock | None = None
+        self._batch: _Batch | None = None
         self._days: frozenset[date] = frozenset()
         self._is_indexed = False
         self._storing = asyncio.Lock()
@@ -122,18 +124,20 @@ class HistoryWriter:
             row = await cursor.fetchone()
         return None if row is None else Checkpoint(*row)
 
-    async def begin_batch(self, batch_index: int, first_frame: int, rate: float) -> None:
+    async def begin_batch(self, batch_index: int, first_frame: int, rate: float, etags: Mapping[str, str]) -> None:
         """Makes ready for a batch; before the first one, removes what a former attempt left behind its checkpoint.
 
         Args:
             batch_index: which batch.
             first_frame: its first global frame index.
             rate: ticks a second, the same for all batches of a task.
+            etags: by camera, of which file each had in this batch.
 
         Raises:
             HistoryError: the database does not answer.
             IllegalTransitionError: another attempt has taken over.
         """
+        self._batch = _Batch(batch_index, first_frame, etags)
         if self._clock is not None:
             return
         self._clock = Clock(self._origin, rate)
@@ -274,6 +278,9 @@ class HistoryWriter:
 
     async def _end_batch(self, connection: Connection, end: _End) -> None:
         await store_tracklets(connection, self._task.id, self._ticking, self._spans, end.bindings)
+        if (batch := self._batch) is not None:
+            first, last = self._ticking.time_of(batch.first_frame), self._ticking.time_of(end.next_frame)
+            await store_files(connection, self._task.id, batch.index, batch.etags, first, last)
         await connection.execute(_SAVE_CHECKPOINT, (self._task.id, end.next_batch, end.next_frame, end.state))
 
     async def _require_lease(self, connection: Connection) -> None:
@@ -287,6 +294,13 @@ class HistoryWriter:
         if self._clock is None:
             raise RuntimeError("begin_batch comes before the first rows")
         return self._clock
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    index: int
+    first_frame: int
+    etags: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

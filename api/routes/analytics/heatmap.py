@@ -21,7 +21,9 @@ async def heatmap(
     scope: ScopeDep,
     cell_m: Annotated[float, Query(ge=0.05, le=100, description="Side of a cell, metres.")] = 0.5,
 ) -> HeatmapAnswer:
-    """Person-seconds on a grid over the map, of a task or of all tasks of an environment added up."""
+    """Person-seconds on a grid over the map: of a task, or of an environment, where a file that was processed twice
+    counts once, by the latest task that completed.
+    """
     found = await add_up(services.database.history, scope, cell_m)
     rows, columns = found.seconds.shape
     return HeatmapAnswer(

@@ -13,8 +13,14 @@ from orchestrator.history.scope import Scope
 
 Start = Annotated[datetime | None, Query(alias="from", description="Earliest time, inclusive; UTC unless it says.")]
 End = Annotated[datetime | None, Query(alias="to", description="Latest time, exclusive; UTC unless it says.")]
-TaskId = Annotated[str | None, Query(max_length=64, description="One task alone.")]
-EnvironmentId = Annotated[str | None, Query(max_length=64, description="All tasks of an environment.")]
+TaskId = Annotated[str | None, Query(max_length=64, description="One task alone, all of it.")]
+EnvironmentId = Annotated[
+    str | None,
+    Query(
+        max_length=64,
+        description="All files of an environment that were processed, each by the latest task that completed.",
+    ),
+]
 
 
 def span(start: datetime | None, end: datetime | None) -> tuple[datetime | None, datetime | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -54,20 +55,22 @@ def at(tick):
     return [outcome("c01", first), outcome("c02", second)]
 
 
-async def store_task(settings, ticks=TICKS):
-    """A completed task; gives its id."""
+async def store_task(settings, ticks=TICKS, etags=None, status=TaskStatus.COMPLETED):
+    """A task that has ended; gives its id. Its files are its own unless their ETags are given, by camera."""
+    etags = etags or {camera: uuid.uuid4().hex for camera in ("c01", "c02")}
     async with open_pool(settings) as pool:
         await ensure_schema(pool)
         store = TaskStore(pool)
         task = await store.create("campus", max_active=1000)
         task = await store.advance(task.id, TaskStatus.INITIALIZING)
         async with HistoryWriter(pool, task, MODEL, recorded_from=BEGAN) as writer:
-            await writer.begin_batch(0, 0, RATE)
+            await writer.begin_batch(0, 0, RATE, etags)
             for tick in range(ticks):
                 frames = [Frame(camera, tick, tick / RATE, np.zeros((2, 2, 3), np.uint8)) for camera in ("c01", "c02")]
                 await writer.add(tick, frames, at(tick))
             bindings = {("c01", 1): WALKER, ("c01", 2): SITTER, ("c02", 1): WALKER, ("c02", 9): None}
             await writer.checkpoint(0, ticks, b"", bindings)
+        await store.advance(task.id, status)
     return task.id
 
 

@@ -56,6 +56,7 @@ def outcome(camera_id: str, tick: int, people: int = 3, on_map: bool = True) -> 
 
 
 CAMERAS = (("c01", True), ("camera-twelve", True), ("c09", False))
+ETAGS = {camera_id: f"file of {camera_id}" for camera_id, _ in CAMERAS}
 
 
 async def add_tick(writer: HistoryWriter, tick: int) -> None:
@@ -67,7 +68,7 @@ BINDINGS = {(camera_id, track): f"abc-{track - 1}" for camera_id, _ in CAMERAS f
 
 
 async def run_batch(writer: HistoryWriter, index: int, ticks: range) -> None:
-    await writer.begin_batch(index, ticks.start, RATE)
+    await writer.begin_batch(index, ticks.start, RATE, ETAGS)
     for tick in ticks:
         await add_tick(writer, tick)
     await writer.checkpoint(index, ticks.stop, f"state after {index}".encode(), BINDINGS)
@@ -227,7 +228,7 @@ async def test_a_checkpoint_is_all_or_nothing(pool: Pool, task: Task) -> None:
 
     async def break_at_the_end() -> None:
         async with writer_of(pool, task) as writer:
-            await writer.begin_batch(1, 5, RATE)
+            await writer.begin_batch(1, 5, RATE, ETAGS)
             for tick in range(5, 10):
                 await add_tick(writer, tick)
             await writer.checkpoint(1, 2**40, b"too big for its column", BINDINGS)
@@ -240,7 +241,7 @@ async def test_a_checkpoint_is_all_or_nothing(pool: Pool, task: Task) -> None:
 async def test_a_row_stored_twice_is_an_error_and_no_duplicate(pool: Pool, task: Task) -> None:
     async def repeat() -> None:
         async with writer_of(pool, task) as writer:
-            await writer.begin_batch(0, 0, RATE)
+            await writer.begin_batch(0, 0, RATE, ETAGS)
             await add_tick(writer, 0)
             await writer.flush()
             await add_tick(writer, 0)
@@ -257,7 +258,7 @@ async def test_a_failure_in_the_background_reaches_the_pipeline(
 
     async def add_until_told() -> None:
         async with asyncio.timeout(10), writer_of(pool, task) as writer:
-            await writer.begin_batch(0, 0, RATE)
+            await writer.begin_batch(0, 0, RATE, ETAGS)
             while True:
                 await add_tick(writer, 0)
                 await asyncio.sleep(0.01)
@@ -271,7 +272,7 @@ async def test_rows_are_written_while_the_batch_runs_and_at_a_quiet_end(
 ) -> None:
     monkeypatch.setattr(writer_module, "FLUSH_S", 0.02)
     async with writer_of(pool, task) as writer:
-        await writer.begin_batch(0, 0, RATE)
+        await writer.begin_batch(0, 0, RATE, ETAGS)
         await add_tick(writer, 0)
         for _ in range(500):
             if await stored(pool, "detections", task):
@@ -285,7 +286,7 @@ async def test_rows_are_written_while_the_batch_runs_and_at_a_quiet_end(
 async def test_the_buffer_is_bounded(pool: Pool, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer_module, "BUFFER_ROWS", 50)
     async with writer_of(pool, task) as writer:
-        await writer.begin_batch(0, 0, RATE)
+        await writer.begin_batch(0, 0, RATE, ETAGS)
         for tick in range(6):
             await add_tick(writer, tick)
         assert len(await stored(pool, "detections", task)) == 54
@@ -293,11 +294,11 @@ async def test_the_buffer_is_bounded(pool: Pool, task: Task, monkeypatch: pytest
 
 async def test_a_name_given_later_is_stored_with_the_next_checkpoint(pool: Pool, task: Task) -> None:
     async with writer_of(pool, task) as writer:
-        await writer.begin_batch(0, 0, RATE)
+        await writer.begin_batch(0, 0, RATE, ETAGS)
         await add_tick(writer, 0)
         await writer.checkpoint(0, 1, b"", {})
         assert {row[2] for row in await stored(pool, "tracklets", task)} == {None}
-        await writer.begin_batch(1, 1, RATE)
+        await writer.begin_batch(1, 1, RATE, ETAGS)
         await writer.checkpoint(1, 1, b"", BINDINGS)
     assert {row[2] for row in await stored(pool, "tracklets", task)} == {"abc-0", "abc-1", "abc-2"}
 

@@ -1,0 +1,48 @@
+"""Which files a task has processed and when their frames were, so that a recording processed twice counts once.
+
+Questions about an environment are answered from ``PARTS``: of every camera's file the latest completed task counts, and
+where none has completed, the latest that got through it. A file is known by its ETag, so a new recording under an old
+name is another one. A question about one task is about all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import LiteralString
+
+from psycopg import sql
+
+from orchestrator.history.pool import Connection
+
+PARTS = sql.SQL("""
+files AS (
+    SELECT f.task_id, f.camera_id, f.first_time, f.end_time,
+           first_value(f.task_id) OVER (
+               PARTITION BY f.camera_id, f.etag
+               ORDER BY tasks.status = 'COMPLETED' DESC, tasks.created_at DESC, tasks.id
+           ) AS counts
+    FROM task_files f JOIN tasks ON tasks.id = f.task_id
+    WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
+), parts AS MATERIALIZED (
+    SELECT f.task_id, f.camera_id, k.seconds, unnest(range_agg(tstzrange(f.first_time, f.end_time))) AS span
+    FROM files f JOIN task_ticks k USING (task_id) WHERE f.task_id = f.counts GROUP BY 1, 2, 3
+)""")
+"""Parts of a ``WITH``: task, camera, seconds of a tick and span of time of what counts in a ``Scope``."""
+
+IN_PART = sql.SQL("""
+(d.task_id, d.camera_id) = (p.task_id, p.camera_id) AND d.time >= lower(p.span) AND d.time < upper(p.span)""")
+"""When a detection ``d`` is of a part ``p``."""
+
+_STORE: LiteralString = """
+INSERT INTO task_files (task_id, camera_id, batch, etag, first_time, end_time)
+SELECT %s, camera_id, %s, etag, %s, %s FROM unnest(%s::text[], %s::text[]) AS given (camera_id, etag)
+ON CONFLICT (task_id, camera_id, batch) DO UPDATE
+SET etag = EXCLUDED.etag, first_time = EXCLUDED.first_time, end_time = EXCLUDED.end_time"""
+
+
+async def store_files(
+    connection: Connection, task_id: str, batch: int, etags: Mapping[str, str], first: datetime, end: datetime
+) -> None:
+    """Writes down what a batch was made of: the ETag of each camera's file; ``end`` is when the next batch begins."""
+    await connection.execute(_STORE, (task_id, batch, first, end, list(etags), list(etags.values())))
