@@ -14,10 +14,11 @@ import numpy as np
 from orchestrator.errors import ModelContractError
 from orchestrator.feet import Feet, FootModel
 from orchestrator.homography import Homography, foot_points
-from orchestrator.identity.evidence import Topology
 from orchestrator.identity.gallery import Look
-from orchestrator.identity.online import IdentityAssociator, IdentityRules, make_topology
+from orchestrator.identity.online import IdentityAssociator, IdentityRules
+from orchestrator.identity.quality import quality_of
 from orchestrator.identity.tables import NOBODY, Sightings
+from orchestrator.identity.topology import Topology, make_topology
 from orchestrator.polygons import inside
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment, Quadrant
@@ -90,6 +91,7 @@ class Associator:
             ema=settings.gallery_ema,
             refresh_ticks=settings.gallery_refresh_frames,
             topology=topology_of(environment, cameras),
+            most_people=settings.gallery_max_people,
         )
         self._camera_ids = ids
         self._camera_rows = {camera_id: row for row, camera_id in enumerate(ids)}
@@ -144,11 +146,14 @@ class Associator:
         }
 
     def refreshed(self) -> list[Look]:
-        """The people whose embedding changed at the last tick, for the gallery."""
-        people, cameras, looks = self._identity.refreshed()
+        """The views of people that changed at the last tick, for the gallery."""
+        changed = self._identity.refreshed()
+        columns = (changed.people, changed.views, changed.cameras, changed.map_xy, changed.qualities)
         return [
-            Look(f"{self._prefix}-{person + 1}", self._camera_ids[camera], look.astype(np.float32))
-            for person, camera, look in zip(people.tolist(), cameras.tolist(), looks, strict=True)
+            Look(f"{self._prefix}-{person + 1}", view, self._camera_ids[camera], place_of(*xy), quality, look)
+            for (person, view, camera, xy, quality), look in zip(
+                zip(*(column.tolist() for column in columns), strict=True), changed.looks, strict=True
+            )
         ]
 
     def snapshot(self) -> bytes:
@@ -204,6 +209,7 @@ class Associator:
         feet = self._place(tick, item.camera_id, tracks, sure, cut)
         homography = self._homographies.get(item.camera_id)
         places = homography.to_map(feet.points) if homography else np.full((len(tracks), 2), np.nan)
+        fit = sure & ~cut.any(axis=1)
         outside = np.zeros(len(tracks), np.bool_)
         if self._area is not None and homography is not None:
             outside = ~inside(places, self._area)
@@ -213,7 +219,8 @@ class Associator:
             places,
             place_spread(homography, feet) if homography else np.full((len(tracks), 3), np.nan),
             _quadrants(feet.points, item.size_hw),
-            np.where((sure & ~cut.any(axis=1))[:, None], looks, 0),
+            np.where(fit[:, None], looks, 0),
+            quality_of(tracks.boxes, tracks.scores, fit),
             feet.upright & ~outside,
         )
 
@@ -236,6 +243,7 @@ class Associator:
             np.concatenate([np.zeros((0, 3)), *(item.spread for item in sightings)]),
             np.concatenate([np.zeros(0, np.int64), *(item.quadrants for item in sightings)]),
             np.concatenate([empty, *looks]).astype(np.float32),
+            np.concatenate([np.zeros(0, np.float32), *(item.quality for item in sightings)]),
             np.concatenate([np.zeros(0, np.bool_), *(item.upright for item in sightings)]),
         )
 
@@ -248,6 +256,11 @@ def topology_of(environment: Environment, cameras: Sequence[Camera]) -> Topology
     quadrants = list(Quadrant)
     exits = [(rule.camera, quadrants.index(rule.quadrant), rule.to) for rule in environment.exits]
     return make_topology([camera.id for camera in cameras], environment.overlaps, exits)
+
+
+def place_of(x: float, y: float) -> tuple[float, float] | None:
+    """A place on the map, or None where it is not known."""
+    return None if np.isnan(x) else (x, y)
 
 
 def _taken(embeddings: Float32, rows: Int64) -> Float32:

@@ -6,11 +6,11 @@ cosine. Zero means: as likely new as known. -inf means: cannot be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from orchestrator.identity.tables import NOBODY, People, RecentTracks
+from orchestrator.identity.topology import Topology
+from orchestrator.identity.views import likeness
 from orchestrator.values import Bool, Float64, Int64
 
 NEW_PEOPLE_PER_M2 = 0.02
@@ -41,16 +41,6 @@ WILD_SPREAD = 16.0
 LOG_2_PI = float(np.log(2 * np.pi))
 
 
-@dataclass(frozen=True, slots=True)
-class Topology:
-    """What the site file says about how cameras hang together."""
-
-    apart: Bool
-    """[C, C] True for pairs that cannot see one person at once: the environment lists overlaps, and not this pair."""
-    exits: Bool
-    """[C, 4, C] True where a rule leads from (camera, quadrant) to a camera."""
-
-
 def weigh(
     tracks: RecentTracks, rows: Int64, people: People, topology: Topology, tick: int, rate: float, threshold: float
 ) -> Float64:
@@ -67,7 +57,7 @@ def weigh(
     evidence = np.where(np.isnan(place), 0.0, place) + looks
     evidence += _leading_here(tracks, rows, people, topology, tick, rate)
     impossible = np.isnan(place) & ~compared
-    began = tracks.first_tick[rows][:, None]
+    began = tracks.began[rows][:, None]
     impossible |= began <= people.seen_in[:, tracks.camera[rows]].T  # two at once in one camera
     impossible |= ~side_by_side & _seen_apart(tracks, rows, people, topology, tick)
     impossible |= people.retired[None, :]
@@ -117,9 +107,8 @@ def _latest_places(tracks: RecentTracks, rows: Int64) -> tuple[Float64, Float64]
 
 def _looking_alike(tracks: RecentTracks, rows: Int64, people: People, threshold: float) -> tuple[Float64, Bool]:
     """[N, P] nats, and whether both have an embedding."""
-    looks = tracks.looks(rows)
-    compared: Bool = np.logical_and.outer(looks.any(axis=1), people.look.any(axis=1))
-    nats = np.clip((looks @ people.look.T - threshold) * LOOK_NATS_PER_COSINE, -LOOK_LIMIT_NATS, LOOK_LIMIT_NATS)
+    cosine, compared = likeness(tracks.looks(rows), people, LOOK_NATS_PER_COSINE)
+    nats = np.clip((cosine - threshold) * LOOK_NATS_PER_COSINE, -LOOK_LIMIT_NATS, LOOK_LIMIT_NATS)
     return np.where(compared, nats, 0.0), compared
 
 

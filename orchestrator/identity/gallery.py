@@ -1,19 +1,23 @@
-"""The gallery: the recent embedding of every global id, in Redis.
+"""The gallery: recent views of every person, in Redis.
 
-One hash per person, ``spoton:gallery:{environment}:{model}:{version}:{global id}``, with the fields ``vector``
-(float16, little-endian), ``camera`` and ``time`` (seconds since 1970), which expires. One sorted set per environment
-and model lists the people by the time they were last seen. Embeddings of two models never meet.
+One hash per person, ``spoton:gallery:{environment}:{model}:{version}:{global id}``, which expires. Its fields are the
+person's views by number, as many as ``tables.VIEWS``: a line of JSON with ``camera``, ``time`` (seconds since 1970, of
+the recording), ``quality`` and ``place`` (metres, or null), then the embedding (float16, little-endian). One sorted set
+per environment and model lists the people by the time they were last seen; those beyond the newest
+``MAX_PEOPLE`` are dropped. Embeddings of two models never meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import redis.asyncio
+from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 from orchestrator.errors import EventLogError
@@ -22,15 +26,25 @@ from orchestrator.values import Float32
 
 VECTOR_DTYPE = np.dtype("<f2")
 """Half precision: L2-normalised values lie within 1, and the cosine changes by less than 0.001."""
+MAX_PEOPLE = 5_000
+"""With four views of 1280 values each, 50 MB."""
+CHUNK = 100
+"""People read in one round trip."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a person looks now."""
+    """One view of a person."""
 
     global_id: str
+    view: int
+    """Its number; a look with the same number takes its place."""
     camera_id: str
-    """Where last seen."""
+    """Where it was last seen."""
+    place: tuple[float, float] | None
+    """Metres on the map, where the person was then."""
+    quality: float
+    """How much the looks said of which it is made."""
     embedding: Float32
     """[D] L2-normalised."""
 
@@ -60,9 +74,9 @@ class Gallery:
             socket_timeout=settings.redis_timeout_s,
             socket_connect_timeout=settings.redis_timeout_s,
         )
-        self._ttl_s = settings.gallery_ttl_s
+        self._ttl_ms = round(settings.gallery_ttl_s * 1000)
         self._prefix = f"spoton:gallery:{environment_id}:{model}"
-        self._waiting: dict[str, Remembered] = {}
+        self._waiting: dict[tuple[str, int], Remembered] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,8 +87,8 @@ class Gallery:
         await self.close()
 
     def note(self, looks: Sequence[Look], time_s: float) -> None:
-        """Takes in looks seen at ``time_s``, in place of former ones of the same people; ``flush`` stores them."""
-        self._waiting.update((look.global_id, Remembered(look, time_s)) for look in looks)
+        """Takes in looks seen at ``time_s``, in place of former ones of the same views; ``flush`` stores them."""
+        self._waiting.update(((look.global_id, look.view), Remembered(look, time_s)) for look in looks)
 
     async def flush(self) -> None:
         """Stores what was noted, all or none.
@@ -87,44 +101,104 @@ class Gallery:
             self._waiting.clear()
 
     async def _put(self, seen: Sequence[Remembered]) -> None:
-        try:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                for item in seen:
-                    key = f"{self._prefix}:{item.look.global_id}"
-                    vector = item.look.embedding.astype(VECTOR_DTYPE).tobytes()
-                    pipe.hset(key, mapping={"vector": vector, "camera": item.look.camera_id, "time": repr(item.time_s)})
-                    pipe.pexpire(key, round(self._ttl_s * 1000))
-                pipe.zadd(self._prefix, {item.look.global_id: item.time_s for item in seen})
-                pipe.pexpire(self._prefix, round(self._ttl_s * 1000))
-                await pipe.execute()
-        except (RedisError, OSError) as error:
-            raise EventLogError(f"gallery {self._prefix}: {error}") from error
+        latest = {item.look.global_id: item.time_s for item in sorted(seen, key=lambda item: item.time_s)}
 
-    async def recent(self, limit: int) -> list[Remembered]:
-        """The people seen last, latest first; those that have expired are forgotten.
+        def commands(pipe: Pipeline) -> None:
+            for item in seen:
+                pipe.hset(self._key(item.look.global_id), str(item.look.view), _entry(item))
+            for global_id in latest:
+                pipe.pexpire(self._key(global_id), self._ttl_ms)
+            pipe.zadd(self._prefix, latest)
+            pipe.zrange(self._prefix, 0, -MAX_PEOPLE - 1)
+            pipe.pexpire(self._prefix, self._ttl_ms)
+
+        *_, beyond, _ = await self._run(commands)
+        await self._drop([global_id.decode() for global_id in beyond])
+
+    async def recent(self, limit: int, begins: str = "") -> list[list[Remembered]]:
+        """The views of the people seen last whose ids begin so, latest person first; who has expired is forgotten.
 
         Raises:
             EventLogError: Redis cannot be reached in time or refuses.
         """
-        try:
-            raw: list[bytes] = await self._redis.zrange(self._prefix, 0, limit - 1, desc=True)  # type: ignore[assignment]
-            ids = [global_id.decode() for global_id in raw]
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for global_id in ids:
-                    pipe.hgetall(f"{self._prefix}:{global_id}")
-                entries = await pipe.execute()
-            gone = [global_id for global_id, entry in zip(ids, entries, strict=True) if not entry]
-            if gone:
-                await self._redis.zrem(self._prefix, *gone)
-        except (RedisError, OSError) as error:
-            raise EventLogError(f"gallery {self._prefix}: {error}") from error
-        return [_remembered(global_id, entry) for global_id, entry in zip(ids, entries, strict=True) if entry]
+        (raw,) = await self._run(lambda pipe: pipe.zrange(self._prefix, 0, -1, desc=True))
+        ids = [found for global_id in raw if (found := global_id.decode()).startswith(begins)][:limit]
+        return await self.views(ids)
+
+    async def views(self, ids: Sequence[str]) -> list[list[Remembered]]:
+        """The views of some people, in the order of their ids; those who have expired are forgotten and left out.
+
+        Raises:
+            EventLogError: Redis cannot be reached in time or refuses.
+        """
+        found, gone = [], []
+        for start in range(0, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK]
+            entries = await self._run(lambda pipe, chunk=chunk: [pipe.hgetall(self._key(each)) for each in chunk])  # type: ignore[misc]
+            found += [_views(global_id, entry) for global_id, entry in zip(chunk, entries, strict=True) if entry]
+            gone += [global_id for global_id, entry in zip(chunk, entries, strict=True) if not entry]
+        await self._drop(gone)
+        return found
+
+    async def rewind(self, begins: str, time_s: float) -> None:
+        """Forgets what people whose ids begin so looked like from ``time_s`` on, which is about to be seen again.
+
+        Raises:
+            EventLogError: Redis cannot be reached in time or refuses.
+        """
+        (raw,) = await self._run(lambda pipe: pipe.zrange(self._prefix, time_s, "+inf", byscore=True))
+        for person in await self.views([found for each in raw if (found := each.decode()).startswith(begins)]):
+            global_id = person[0].look.global_id
+            kept = [item.time_s for item in person if item.time_s < time_s]
+            later = [str(item.look.view) for item in person if item.time_s >= time_s]
+            if not kept:
+                await self._drop([global_id])
+                continue
+
+            def commands(
+                pipe: Pipeline, global_id: str = global_id, later: list[str] = later, last: float = max(kept)
+            ) -> None:
+                pipe.hdel(self._key(global_id), *later)
+                pipe.zadd(self._prefix, {global_id: last})
+
+            await self._run(commands)
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._redis.aclose()
 
+    def _key(self, global_id: str) -> str:
+        return f"{self._prefix}:{global_id}"
 
-def _remembered(global_id: str, entry: dict[bytes, bytes]) -> Remembered:
-    vector = np.frombuffer(entry[b"vector"], VECTOR_DTYPE).astype(np.float32)
-    return Remembered(Look(global_id, entry[b"camera"].decode(), vector), float(entry[b"time"]))
+    async def _drop(self, ids: Sequence[str]) -> None:
+        if ids:
+            await self._run(lambda pipe: (pipe.zrem(self._prefix, *ids), pipe.unlink(*map(self._key, ids))))
+
+    async def _run(self, commands: Callable[[Pipeline], object]) -> list[Any]:
+        """The answers to some commands, which Redis carries out all or none."""
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                commands(pipe)
+                answers: list[Any] = await pipe.execute()
+        except (RedisError, OSError) as error:
+            raise EventLogError(f"gallery {self._prefix}: {error}") from error
+        return answers
+
+
+def _entry(item: Remembered) -> bytes:
+    look = item.look
+    head = {"camera": look.camera_id, "time": item.time_s, "quality": look.quality, "place": look.place}
+    return json.dumps(head).encode() + b"\n" + look.embedding.astype(VECTOR_DTYPE).tobytes()
+
+
+def _views(global_id: str, entry: dict[bytes, bytes]) -> list[Remembered]:
+    """One person's views, by number."""
+    return [_remembered(global_id, int(view), entry[view]) for view in sorted(entry, key=int)]
+
+
+def _remembered(global_id: str, view: int, value: bytes) -> Remembered:
+    line, vector = value.split(b"\n", 1)
+    head = json.loads(line)
+    place = None if head["place"] is None else (head["place"][0], head["place"][1])
+    embedding = np.frombuffer(vector, VECTOR_DTYPE).astype(np.float32)
+    return Remembered(Look(global_id, view, head["camera"], place, head["quality"], embedding), head["time"])

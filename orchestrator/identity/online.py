@@ -10,16 +10,18 @@ renamed. Sums and choices depend on nothing but the sightings, so a resumed run 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from orchestrator.identity.doubles import Doubles
-from orchestrator.identity.evidence import WALKING_SPEED_M_S, Topology, weigh
-from orchestrator.identity.tables import NEVER, NOBODY, People, RecentTracks, Sightings, normalised
-from orchestrator.values import Bool, Float64, Int64
+from orchestrator.identity.evidence import WALKING_SPEED_M_S, weigh
+from orchestrator.identity.names import Key, Names
+from orchestrator.identity.tables import NEVER, NOBODY, VIEWS, People, RecentTracks, Sightings
+from orchestrator.identity.topology import Topology
+from orchestrator.identity.views import found, take_in
+from orchestrator.values import Bool, Float32, Float64, Int64
 
 WINDOW_S = 0.75
 """Places of tracks are compared over this time: long enough to tell people apart who pass each other."""
@@ -51,6 +53,25 @@ class IdentityRules:
     """Share that a person's old embedding keeps at a refresh."""
     refresh_ticks: int
     topology: Topology
+    most_people: int = 1000
+    """People that are remembered; beyond, those not seen for the longest are forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Views of people, row by row."""
+
+    people: Int64
+    views: Int64
+    """[N] the view's number."""
+    cameras: Int64
+    """[N] where it was last seen."""
+    map_xy: Float64
+    """[N, 2] where the person is, metres; NaN where unknown."""
+    qualities: Float64
+    """[N] how much the looks said of which it is made."""
+    looks: Float32
+    """[N, D]"""
 
 
 class IdentityAssociator:
@@ -60,12 +81,15 @@ class IdentityAssociator:
         self._cameras = cameras
         self._rules = rules
         self._window = max(3, round(WINDOW_S * rules.rate))
+        self._memory = rules.ema / max(1 - rules.ema, 0.001)
         self._tracks = RecentTracks.empty(self._window, 0)
         self._people = People.empty(cameras, 0)
-        self._rows: dict[tuple[int, int], int] = {}
-        self._names: dict[tuple[int, int], int] = {}
+        self._rows: dict[Key, int] = {}
+        self._names = Names()
+        self._next = 0
+        """Number of the next new person."""
         self._doubles = Doubles()
-        self._refreshed: Int64 = np.zeros(0, np.int64)
+        self._refreshed: tuple[Int64, Int64] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
     def update(self, tick: int, sightings: Sightings) -> Int64:
         """Takes one tick of all cameras; the person of each sighting [N], ``NOBODY`` while unknown."""
@@ -80,25 +104,33 @@ class IdentityAssociator:
         if tick % self._window == 0:
             self._join_doubles(tick, rows, sightings)
         self._refresh_looks(tick, rows, sightings)
-        return self._tracks.person[rows].copy()
+        return self._numbers(self._tracks.person[rows])
 
     @property
-    def names(self) -> dict[tuple[int, int], int]:
+    def names(self) -> dict[Key, int]:
         """Person of every (camera, track id) named so far."""
-        return dict(self._names)
+        return dict(self._names.people)
 
-    def refreshed(self) -> tuple[Int64, Int64, Float64]:
-        """People [N] whose embedding changed at the last tick, the camera [N] of each, and the embeddings [N, D]."""
-        people = self._refreshed
-        return people, self._people.camera[people], self._people.look[people]
+    def refreshed(self) -> Changed:
+        """The views of people that changed at the last tick."""
+        rows, views = self._refreshed
+        people = self._people
+        return Changed(
+            people=people.number[rows],
+            views=views,
+            cameras=people.view_camera[rows, views],
+            map_xy=people.xy[rows],
+            qualities=people.view_quality[rows, views],
+            looks=people.views[rows, views],
+        )
 
     def snapshot(self) -> bytes:
         """The whole state; holds numbers only."""
         buffer = io.BytesIO()
-        keys = np.array(list(self._names), np.int64).reshape(-1, 2)
-        names = np.array(list(self._names.values()), np.int64)
-        columns = {**self._tracks.columns("track_"), **self._people.columns("person_"), **self._doubles.columns()}
-        np.savez(buffer, named=keys, names=names, **columns)
+        self._note_spans(np.arange(len(self._tracks.camera)))
+        tables = {**self._tracks.columns("track_"), **self._people.columns("person_")}
+        tables["person_views"] = self._people.views.astype(np.float16)
+        np.savez(buffer, next=self._next, **tables, **self._names.columns(), **self._doubles.columns())
         return buffer.getvalue()
 
     def restore(self, state: bytes) -> None:
@@ -111,25 +143,58 @@ class IdentityAssociator:
             with np.load(io.BytesIO(state), allow_pickle=False) as arrays:
                 held = dict(arrays)
             self._tracks = RecentTracks.from_columns(held, "track_")
-            self._people = People.from_columns(held, "person_")
+            self._people = People.from_columns(
+                {**held, "person_views": held["person_views"].astype(np.float32)}, "person_"
+            )
             self._doubles = Doubles.from_columns(held)
-            keys, names = held["named"].tolist(), held["names"].tolist()
+            self._names = Names.from_columns(held)
+            self._next = int(held["next"])
         except (OSError, KeyError, EOFError) as error:
             raise ValueError(f"not the state of an identity associator: {error}") from error
-        self._names = {(camera, track): person for (camera, track), person in zip(keys, names, strict=True)}
         self._index()
 
     def _fit_dimension(self, dimension: int) -> None:
         """Gives the tables room for embeddings once their length is known."""
-        if dimension and not self._people.look.shape[1]:
+        if dimension and not self._people.views.shape[2]:
             self._tracks.look_sum = np.zeros((len(self._tracks.camera), dimension))
-            self._people.look = np.zeros((len(self._people), dimension))
+            self._people.views = np.zeros((len(self._people), VIEWS, dimension), np.float32)
 
     def _forget(self, tick: int) -> None:
         recent = self._tracks.last_tick > tick - self._window
         if not recent.all():
+            self._note_spans(np.flatnonzero(~recent))
             self._tracks.keep(recent)
             self._index()
+        if len(self._people) > self._rules.most_people:
+            self._forget_people(tick)
+
+    def _note_spans(self, rows: Int64) -> None:
+        tracks = self._tracks
+        keys = zip(tracks.camera[rows].tolist(), tracks.track_id[rows].tolist(), strict=True)
+        self._names.saw(keys, tracks.began[rows].tolist(), tracks.last_tick[rows].tolist())
+
+    def _forget_people(self, tick: int) -> None:
+        """Lets go of whoever was not seen for the longest, an eighth of them at once; nobody who has a recent track."""
+        people, tracks = self._people, self._tracks
+        here = np.zeros(len(people), np.bool_)
+        here[tracks.person[tracks.person != NOBODY]] = True
+        last = np.where(people.retired, NEVER, people.last_tick)
+        order = np.lexsort((people.number, last, here))
+        kept = np.ones(len(people), np.bool_)
+        kept[order[: len(people) - self._rules.most_people * 7 // 8]] = False
+        kept |= here
+        self._names.forget(people.number[~kept].tolist(), tick)
+        people.keep(kept)
+        moved = np.append(np.cumsum(kept) - 1, NOBODY)
+        tracks.person[:] = moved[tracks.person]
+
+    def _numbers(self, rows: Int64) -> Int64:
+        """The numbers of people given by their rows, ``NOBODY`` among them."""
+        return np.append(self._people.number, NOBODY)[rows]
+
+    def _row_of(self, number: int) -> int:
+        """The row of a person; ``NOBODY`` for somebody who is no longer remembered."""
+        return int(next(iter(np.flatnonzero(self._people.number == number)), NOBODY))
 
     def _index(self) -> None:
         keys = zip(self._tracks.camera.tolist(), self._tracks.track_id.tolist(), strict=True)
@@ -140,8 +205,11 @@ class IdentityAssociator:
         new = [key for key in keys if key not in self._rows]
         if new:
             cameras, ids = np.array(new, np.int64).T
-            known = [self._names.get(key, NOBODY) for key in new]
-            self._tracks.append({"camera": cameras, "track_id": ids, "person": known, "first_tick": tick}, len(new))
+            named = self._names.people
+            known = [self._row_of(named[key]) if key in named else NOBODY for key in new]
+            began = [self._names.spans.get(key, (tick, tick))[0] for key in new]
+            columns = {"camera": cameras, "track_id": ids, "person": known, "first_tick": tick, "began": began}
+            self._tracks.append(columns, len(new))
             self._index()
         return np.array([self._rows[key] for key in keys], np.int64)
 
@@ -162,10 +230,10 @@ class IdentityAssociator:
         key = (int(tracks.camera[row]), int(tracks.track_id[row]))
         tracks.person[row], tracks.named_tick[row], tracks.certainty[row] = person, tick, certainty
         if person == NOBODY:
-            self._names.pop(key, None)
+            self._names.take(key)
             tracks.first_tick[row] = tracks.last_tick[row]
         else:
-            self._names[key] = person
+            self._names.give(key, int(self._people.number[person]))
 
     def _follow(self, tick: int, rows: Int64, sightings: Sightings) -> None:
         """Moves the people who are seen at this tick to where their tracks are."""
@@ -219,20 +287,30 @@ class IdentityAssociator:
                 self._people.seen_in[best, tracks.camera[row]] = tick
             elif standing < MISPLACED_NATS:
                 self._set_name(row, NOBODY, NEVER, 0.0)
-            if own not in self._names.values():
+            if not self._names.tracks.get(int(self._people.number[own])):
                 self._people.retired[own] = True
 
     def _join_doubles(self, tick: int, rows: Int64, sightings: Sightings) -> None:
         """Gives the name of the older of two people who turned out to be one to all tracks of the younger."""
         here = self._tracks.person[rows]
         named = here != NOBODY
-        now = (here[named], sightings.cameras[named], sightings.map_xy[named], sightings.spread[named])
-        people = self._people
-        for older, younger in self._doubles.look(tick, self._rules.rate, *now):
-            self._tracks.person[self._tracks.person == younger] = older
-            self._names = {key: older if person == younger else person for key, person in self._names.items()}
-            people.seen_in[older] = np.maximum(people.seen_in[older], people.seen_in[younger])
-            people.retired[younger] = True
+        numbers = self._numbers(here[named])
+        now = (numbers, sightings.cameras[named], sightings.map_xy[named], sightings.spread[named])
+        pairs = self._doubles.look(tick, self._rules.rate, *now)
+        if pairs:
+            self._note_spans(np.arange(len(self._tracks.camera)))
+        for older, younger in pairs:
+            if self._names.join(older, younger, self._rows):
+                self._join(self._row_of(older), self._row_of(younger))
+
+    def _join(self, older: int, younger: int) -> None:
+        """Brings the tables in line with the names of two people, by their rows, of whom the tracks were joined."""
+        people, tracks = self._people, self._tracks
+        for row in np.flatnonzero((tracks.person == older) | (tracks.person == younger)).tolist():
+            key = int(tracks.camera[row]), int(tracks.track_id[row])
+            tracks.person[row] = older if self._names.people[key] == people.number[older] else younger
+        people.seen_in[older] = np.maximum(people.seen_in[older], people.seen_in[younger])
+        people.retired[younger] = not self._names.tracks[int(people.number[younger])]
 
     def _own_evidence(self, row: int, person: int, tick: int) -> float:
         """Evidence for the name a track has: where other cameras see the person now; else, what it was given on."""
@@ -304,38 +382,30 @@ class IdentityAssociator:
     def _found(self, tick: int, rows: Int64) -> None:
         """Makes one new person of each track."""
         first = len(self._people)
-        self._people.append({"look": self._tracks.looks(rows), "look_tick": tick}, len(rows))
+        self._people.append({"number": np.arange(self._next, self._next + len(rows))}, len(rows))
+        self._next += len(rows)
+        found(self._people, slice(first, None), self._tracks, rows, tick, self._memory)
         self._give(tick, rows, np.arange(first, len(self._people)), np.zeros(len(rows)))
 
     def _refresh_looks(self, tick: int, rows: Int64, sightings: Sightings) -> None:
+        """Adds a look to the views of whoever is due, one from each camera that sees them well."""
         here, people, rules = self._tracks.person[rows], self._people, self._rules
-        fit: Bool = (here != NOBODY) & sightings.looks.any(axis=1)
-        seen = np.unique(here[fit])
-        blank = ~people.look[seen].any(axis=1)
-        due = seen[blank | (tick - people.look_tick[seen] >= rules.refresh_ticks)]
-        self._refreshed = due
-        for person in due.tolist():
-            look = sightings.looks[fit & (here == person)].mean(axis=0, dtype=np.float64)
-            share = rules.ema if people.look[person].any() else 0.0
-            people.look[person] = normalised((share * people.look[person] + (1 - share) * look)[None])[0]
-            people.look_tick[person] = tick
-
-
-def make_topology(
-    cameras: Sequence[str], overlaps: Sequence[tuple[str, str]], exits: Sequence[tuple[str, int, str]]
-) -> Topology:
-    """The site's rules as arrays; those that name cameras which do not take part are left out."""
-    rows = {camera: row for row, camera in enumerate(cameras)}
-    apart = np.full((len(rows), len(rows)), bool(overlaps))
-    np.fill_diagonal(apart, val=False)
-    for one, other in overlaps:
-        if one in rows and other in rows:
-            apart[rows[one], rows[other]] = apart[rows[other], rows[one]] = False
-    leads = np.zeros((len(rows), 4, len(rows)), bool)
-    for camera, quadrant, to in exits:
-        if camera in rows and to in rows:
-            leads[rows[camera], quadrant, rows[to]] = True
-    return Topology(apart, leads)
+        fit: Bool = (here != NOBODY) & (sightings.quality > 0) & sightings.looks.any(axis=1)
+        blank = ~people.view_quality.any(axis=1)
+        due = blank | (tick - people.look_tick >= rules.refresh_ticks)
+        chosen = np.flatnonzero(fit)[due[here[fit]]]
+        seen = here[chosen]
+        self._refreshed = take_in(
+            people,
+            seen,
+            sightings.looks[chosen].astype(np.float64),
+            sightings.quality[chosen].astype(np.float64),
+            sightings.cameras[chosen],
+            tick,
+            (1 + rules.similarity) / 2,
+            self._memory,
+        )
+        people.look_tick[seen] = tick
 
 
 def _capped(velocity: Float64) -> Float64:

@@ -14,6 +14,8 @@ from orchestrator.values import Bool, Float32, Float64, Int64
 NOBODY = -1
 NEVER = -(1 << 40)
 """A tick long before the first."""
+VIEWS = 4
+"""Views of each person that are kept at most: front, back and two sides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class Sightings:
     """[N] quarter of the image in which the feet are, in the order of ``site.Quadrant``."""
     looks: Float32
     """[N, D] embeddings; rows of zeros where there is none or the crop is not fit for the gallery."""
+    quality: Float32
+    """[N] how much each look says, from 0 to 1."""
     upright: Bool
     """[N] False for what cannot be a person who stands at its place: it may be somebody known, and nobody new."""
 
@@ -76,7 +80,10 @@ class RecentTracks(Table):
     camera: Int64
     track_id: Int64
     person: Int64
+    began: Int64
+    """[T] tick at which the track was first seen."""
     first_tick: Int64
+    """[T] the same, or when it lost its name."""
     last_tick: Int64
     named_tick: Int64
     certainty: Float64
@@ -89,7 +96,7 @@ class RecentTracks(Table):
     ring_spread: Float64
     """[T, K, 3]"""
     look_sum: Float64
-    """[T, D] sum of the track's embeddings."""
+    """[T, D] sum of the track's embeddings, weighted by their quality."""
 
     @classmethod
     def empty(cls, window: int, dimension: int) -> Self:
@@ -98,6 +105,7 @@ class RecentTracks(Table):
             camera=np.zeros(0, np.int64),
             track_id=np.zeros(0, np.int64),
             person=np.zeros(0, np.int64),
+            began=np.zeros(0, np.int64),
             first_tick=np.zeros(0, np.int64),
             last_tick=np.zeros(0, np.int64),
             named_tick=np.zeros(0, np.int64),
@@ -111,7 +119,7 @@ class RecentTracks(Table):
 
     def defaults(self) -> dict[str, float]:
         """See ``Table.defaults``."""
-        ticks = {"first_tick": NEVER, "last_tick": NEVER, "named_tick": NEVER, "ring_tick": NEVER}
+        ticks = {"began": NEVER, "first_tick": NEVER, "last_tick": NEVER, "named_tick": NEVER, "ring_tick": NEVER}
         rest = {"camera": 0, "track_id": 0, "person": NOBODY, "certainty": 0, "seen": 0, "look_sum": 0}
         return {**ticks, **rest, "ring_xy": np.nan, "ring_spread": np.nan}
 
@@ -124,7 +132,7 @@ class RecentTracks(Table):
         self.ring_xy[rows, column] = sightings.map_xy
         self.ring_spread[rows, column] = sightings.spread
         if sightings.looks.shape[1]:
-            self.look_sum[rows] += sightings.looks
+            self.look_sum[rows] += sightings.quality[:, None] * sightings.looks
 
     def looks(self, rows: Int64) -> Float64:
         """[N, D] mean embeddings, L2-normalised; zeros where there is none."""
@@ -133,8 +141,10 @@ class RecentTracks(Table):
 
 @dataclass(slots=True)
 class People(Table):
-    """Everyone found so far. A person's row is the number of their global id, less one."""
+    """Everyone who is remembered."""
 
+    number: Int64
+    """[P] of their global id, less one."""
     last_tick: Int64
     xy: Float64
     """[P, 2] place at ``last_tick``, fused over the cameras that saw them; NaN where never known."""
@@ -142,10 +152,16 @@ class People(Table):
     """[P] tick of ``xy``."""
     velocity: Float64
     """[P, 2] metres per second, smoothed."""
-    look: Float64
-    """[P, D] embedding, L2-normalised; zeros where there is none."""
+    views: Float32
+    """[P, V, D] embeddings from several sides, L2-normalised; zeros where there is none."""
+    view_quality: Float64
+    """[P, V] how much the looks said of which a view is made; 0 for one that is not there."""
+    view_camera: Int64
+    """[P, V] where a view was last seen."""
+    view_tick: Int64
+    """[P, V] and when."""
     look_tick: Int64
-    """[P] tick at which ``look`` was last refreshed."""
+    """[P] tick at which ``views`` were last added to."""
     camera: Int64
     """[P] where last seen; the first of several in the order of the environment."""
     quadrant: Int64
@@ -159,11 +175,15 @@ class People(Table):
     def empty(cls, cameras: int, dimension: int) -> Self:
         """Nobody yet."""
         return cls(
+            number=np.zeros(0, np.int64),
             last_tick=np.zeros(0, np.int64),
             xy=np.zeros((0, 2)),
             xy_tick=np.zeros(0, np.int64),
             velocity=np.zeros((0, 2)),
-            look=np.zeros((0, dimension)),
+            views=np.zeros((0, VIEWS, dimension), np.float32),
+            view_quality=np.zeros((0, VIEWS)),
+            view_camera=np.zeros((0, VIEWS), np.int64),
+            view_tick=np.zeros((0, VIEWS), np.int64),
             look_tick=np.zeros(0, np.int64),
             camera=np.zeros(0, np.int64),
             quadrant=np.zeros(0, np.int64),
@@ -176,8 +196,18 @@ class People(Table):
 
     def defaults(self) -> dict[str, float]:
         """See ``Table.defaults``."""
-        ticks = {"last_tick": NEVER, "xy_tick": NEVER, "look_tick": NEVER, "seen_in": NEVER}
-        return {**ticks, "xy": np.nan, "velocity": 0, "look": 0, "camera": 0, "quadrant": 0, "retired": False}
+        ticks = {"last_tick": NEVER, "xy_tick": NEVER, "look_tick": NEVER, "view_tick": NEVER, "seen_in": NEVER}
+        views = {"views": 0, "view_quality": 0, "view_camera": NOBODY}
+        return {
+            **ticks,
+            **views,
+            "number": NOBODY,
+            "xy": np.nan,
+            "velocity": 0,
+            "camera": 0,
+            "quadrant": 0,
+            "retired": False,
+        }
 
 
 def normalised(vectors: Float64) -> Float64:

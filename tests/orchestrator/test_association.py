@@ -158,7 +158,7 @@ def test_refreshed_looks_are_named_and_of_length_one():
         seen += subject.refreshed()
     assert {item.global_id for item in seen} <= set(subject.bindings().values())
     assert {item.camera_id for item in seen} <= set(VIEWS)
-    np.testing.assert_allclose([np.linalg.norm(item.embedding) for item in seen], 1, atol=1e-5)
+    np.testing.assert_allclose([np.linalg.norm(item.embedding) for item in seen], 1, atol=1e-3)
 
 
 def test_embeddings_of_another_length_are_refused():

@@ -17,9 +17,9 @@ def settings(url: str, **values: object) -> Settings:
     return Settings(_env_file=None, redis_url=url, **values)  # type: ignore[call-arg]
 
 
-def look(global_id: str, seed: int, camera: str = "c01") -> Look:
+def look(global_id: str, seed: int, camera: str = "c01", view: int = 0) -> Look:
     vector = np.random.default_rng(seed).normal(size=64)
-    return Look(global_id, camera, (vector / np.linalg.norm(vector)).astype(np.float32))
+    return Look(global_id, view, camera, (1.5, -2.0), 0.75, (vector / np.linalg.norm(vector)).astype(np.float32))
 
 
 async def put(gallery: Gallery, looks: list[Look], time_s: float) -> None:
@@ -28,28 +28,50 @@ async def put(gallery: Gallery, looks: list[Look], time_s: float) -> None:
 
 
 @pytest.mark.servers
-async def test_only_the_last_of_several_looks_is_stored(redis_url):
+async def test_only_the_last_of_several_looks_at_one_view_is_stored(redis_url):
     async with Gallery(settings(redis_url), "campus", "reid:1") as gallery:
         gallery.note([look("t-1", 1)], 100.0)
         gallery.note([look("t-1", 2, "c05")], 101.0)
         assert await gallery.recent(10) == []
         await gallery.flush()
-        found = await gallery.recent(10)
-    assert [(item.look.camera_id, item.time_s) for item in found] == [("c05", 101.0)]
+        ((found,),) = await gallery.recent(10)
+    assert (found.look.camera_id, found.time_s) == ("c05", 101.0)
 
 
 @pytest.mark.servers
-async def test_gives_back_the_latest_look_of_each_person_latest_first(redis_url):
+async def test_gives_back_the_views_of_each_person_latest_person_first(redis_url):
     async with Gallery(settings(redis_url), "campus", "reid:1") as gallery:
-        await put(gallery, [look("t-1", 1), look("t-2", 2)], 100.0)
-        await put(gallery, [look("t-1", 3, "c05")], 101.5)
-        found = await gallery.recent(10)
-    assert [(item.look.global_id, item.look.camera_id, item.time_s) for item in found] == [
-        ("t-1", "c05", 101.5),
-        ("t-2", "c01", 100.0),
-    ]
-    for item, expected in zip(found, (look("t-1", 3), look("t-2", 2)), strict=True):
-        np.testing.assert_allclose(item.look.embedding, expected.embedding, atol=5e-4)
+        await put(gallery, [look("t-1", 1), look("t-2", 2), look("other-1", 5)], 100.0)
+        await put(gallery, [look("t-1", 3, "c05", view=2)], 101.5)
+        found = await gallery.recent(10, "t-")
+        assert len(await gallery.recent(2)) == 2
+    kept = [[(item.look.global_id, item.look.view, item.look.camera_id, item.time_s) for item in one] for one in found]
+    assert kept == [[("t-1", 0, "c01", 100.0), ("t-1", 2, "c05", 101.5)], [("t-2", 0, "c01", 100.0)]]
+    expected = look("t-1", 3, "c05", view=2)
+    again = found[0][1].look
+    assert (again.quality, again.place) == (expected.quality, expected.place)
+    np.testing.assert_allclose(again.embedding, expected.embedding, atol=5e-4)
+
+
+@pytest.mark.servers
+async def test_people_beyond_the_newest_are_dropped(redis_url, monkeypatch):
+    monkeypatch.setattr("orchestrator.identity.gallery.MAX_PEOPLE", 3)
+    async with Gallery(settings(redis_url), "campus", "reid:1") as gallery:
+        for number in range(6):
+            await put(gallery, [look(f"t-{number}", number)], float(number))
+        assert [one[0].look.global_id for one in await gallery.recent(10)] == ["t-5", "t-4", "t-3"]
+    with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
+        assert client.dbsize() == 4
+
+
+@pytest.mark.servers
+async def test_what_is_about_to_be_seen_again_is_forgotten(redis_url):
+    async with Gallery(settings(redis_url), "campus", "reid:1") as gallery:
+        await put(gallery, [look("t-1", 1), look("other-1", 2)], 100.0)
+        await put(gallery, [look("t-1", 3, view=1), look("t-2", 4), look("other-1", 5)], 105.0)
+        await gallery.rewind("t-", 103.0)
+        found = {one[0].look.global_id: [item.look.view for item in one] for one in await gallery.recent(10)}
+    assert found == {"other-1": [0], "t-1": [0]}
 
 
 @pytest.mark.servers
@@ -71,7 +93,7 @@ async def test_people_expire(redis_url):
         await asyncio.sleep(0.25)
         await put(gallery, [look("t-2", 2)], 2.0)
         await asyncio.sleep(0.25)
-        assert [item.look.global_id for item in await gallery.recent(10)] == ["t-2"]
+        assert [one[0].look.global_id for one in await gallery.recent(10)] == ["t-2"]
         await asyncio.sleep(0.3)
     with redis.Redis.from_url(redis_url, socket_timeout=5) as client:
         assert client.dbsize() == 0

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestrator.identity.online import IdentityAssociator, IdentityRules, make_topology
-from orchestrator.identity.tables import NOBODY, Sightings
+from orchestrator.identity.online import IdentityAssociator, IdentityRules
+from orchestrator.identity.tables import NOBODY, VIEWS, Sightings
+from orchestrator.identity.topology import make_topology
 
 RATE = 12.0
 NOWHERE = (np.nan, np.nan)
 
 
-def associator(overlaps=(), exits=(), cameras=("a", "b", "c")) -> IdentityAssociator:
+def associator(overlaps=(), exits=(), cameras=("a", "b", "c"), most_people=1000) -> IdentityAssociator:
     topology = make_topology(cameras, overlaps, exits)
-    return IdentityAssociator(len(cameras), IdentityRules(RATE, 0.65, 0.9, 10, topology))
+    return IdentityAssociator(len(cameras), IdentityRules(RATE, 0.65, 0.9, 10, topology, most_people))
 
 
 def look(*values: float) -> np.ndarray:
@@ -22,7 +23,7 @@ def look(*values: float) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
-RED, BLUE = look(1, 0, 0), look(0, 1, 0)
+RED, BLUE, GREEN = look(1, 0, 0), look(0, 1, 0), look(0, 0, 1)
 
 
 def see(*rows: tuple[int, int, tuple[float, float]] | tuple[int, int, tuple[float, float], np.ndarray]) -> Sightings:
@@ -36,6 +37,7 @@ def see(*rows: tuple[int, int, tuple[float, float]] | tuple[int, int, tuple[floa
         spread,
         np.zeros(len(rows), np.int64),
         np.array([row[3] for row in rows if len(row) == 4], np.float32).reshape(len(rows), -1),
+        np.ones(len(rows), np.float32),
         np.ones(len(rows), np.bool_),
     )
 
@@ -155,17 +157,33 @@ def test_a_revived_track_gives_its_name_up_to_the_one_that_carried_on():
     assert found == [0, 1]
 
 
-def test_the_embedding_is_refreshed_every_ten_ticks_with_its_memory():
+def test_a_person_has_a_view_from_each_side_refreshed_every_ten_ticks():
     subject = associator()
     changed = []
+    for tick in range(60):
+        subject.update(tick, see((0, 1, (3, 4), RED if tick < 20 else BLUE)))
+        views = subject.refreshed()
+        changed += [(tick, number, look) for number, look in zip(views.views.tolist(), views.looks, strict=True)]
+    assert np.diff([tick for tick, _, _ in changed]).tolist() == [10] * (len(changed) - 1)
+    assert {number: tuple(look) for _, number, look in changed} == {0: tuple(RED), 1: tuple(BLUE)}
+    assert names(subject, range(100, 124), (1, 7, NOWHERE, BLUE), (2, 4, NOWHERE, GREEN)) == [0, 1]
+    assert names(subject, range(200, 224), (1, 8, NOWHERE, RED)) == [0]
+
+
+def test_views_are_bounded_in_number_and_a_blurred_look_hardly_moves_them():
+    subject = associator()
+    shades = np.eye(12, dtype=np.float32)
+    for tick, shade in enumerate(np.repeat(shades, 20, axis=0)):
+        subject.update(tick, replace(see((0, 1, (3, 4), shade)), quality=np.ones(1, np.float32)))
+    views = subject._people.views[0]
+    assert len(views) == VIEWS
+    assert np.linalg.norm(views, axis=1) == pytest.approx(1, abs=1e-3)
+    first = associator()
     for tick in range(40):
-        subject.update(tick, see((0, 1, (3, 4), RED if tick < 10 else BLUE)))
-        people, _, looks = subject.refreshed()
-        changed += [(tick, looks[0])] if len(people) else []
-    ticks = [tick for tick, _ in changed]
-    assert np.diff(ticks).tolist() == [10] * (len(ticks) - 1)
-    first, last = changed[0][1], changed[-1][1]
-    assert first @ RED > last @ RED > 0.9
+        blurred = tick > 10
+        row = see((0, 1, (3, 4), look(1, 0.4, 0) if blurred else RED))
+        first.update(tick, replace(row, quality=np.full(1, 0.05 if blurred else 1, np.float32)))
+    assert first._people.views[0, 0] @ RED > 0.999
 
 
 def walk(subject: IdentityAssociator, ticks: range) -> list[list[int]]:
@@ -231,3 +249,44 @@ def test_evidence_for_doubles_goes_through_a_snapshot():
         seen = see((0, 1, (3, 4)), (1, 1, (3.2, 4)))
         assert first.update(tick, seen).tolist() == second.update(tick, seen).tolist()
     assert second.names == {(0, 1): 0, (1, 1): 0}
+
+
+def test_no_two_tracks_of_one_camera_that_were_seen_at_once_have_one_name_in_the_end():
+    """Two names become one person's; the track that both had in camera a at one time stays with the other."""
+    subject = associator()
+    names(subject, range(40), (0, 1, (3, 4)), (1, 1, (8, 4)))
+    names(subject, range(40, 60), (0, 1, (3, 4)), (0, 2, (8, 4)), (1, 1, (8, 4)))
+    found = names(subject, range(60, 300), (0, 1, (8, 4)), (1, 1, (8, 4.1)), (2, 1, (8, 3.9)))
+    assert found[0] == found[1]
+    assert subject.names[0, 1] != subject.names[0, 2]
+
+
+def crowd(subject: IdentityAssociator, people: int, dimension: int) -> int:
+    """One person after the other walks through a camera, each for five ticks; the most bytes of a state on the way."""
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(people, dimension)).astype(np.float32)
+    largest = 0
+    for person in range(people):
+        for tick in range(5 * person, 5 * person + 5):
+            subject.update(tick, see((0, person, NOWHERE, look(*looks[person]))))
+        largest = max(largest, len(subject.snapshot())) if person % 100 == 99 else largest
+    return largest
+
+
+def test_people_in_memory_are_bounded_in_number_and_bytes():
+    few, many = associator(most_people=50), associator(most_people=50)
+    smaller, larger = crowd(few, 200, 64), crowd(many, 1200, 64)
+    assert len(many._people) <= 50
+    assert len(set(many.names.values())) > 1100
+    names_of_tracks = 4 * 8 * (1200 - 200)
+    assert larger - smaller < names_of_tracks + 4096
+    assert len(many._names.spans) < 700
+
+
+def test_whoever_is_in_view_is_never_forgotten():
+    subject = associator(most_people=10)
+    rows = [(0, track, (2.0 * track, 4.0)) for track in range(1, 21)]
+    first = names(subject, range(24), *rows)
+    for tick in range(24, 600):
+        found = subject.update(tick, see(*rows, (1, 100 + tick // 12, (300 + 3.0 * tick, 4)))).tolist()
+    assert found[:20] == first

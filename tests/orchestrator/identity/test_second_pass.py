@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from orchestrator.identity import second_pass
-from orchestrator.identity.online import make_topology
+from orchestrator.identity.topology import make_topology
 from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
 
