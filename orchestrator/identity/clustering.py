@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from orchestrator.identity.topology import Topology
 from orchestrator.identity.fragments import Fragments
 from orchestrator.identity.likelihood import TRUST_NATS, Ends, Togetherness, coming_back, looking_alike
+from orchestrator.identity.topology import Topology
 from orchestrator.values import Bool, Float64, Int64
 
 PARTNERS = 30

@@ -13,11 +13,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from orchestrator.identity.clustering import Clustering
-from orchestrator.identity.topology import Topology
 from orchestrator.identity.fragments import Fragments, cut
 from orchestrator.identity.likelihood import compare_places, density_of_people, find_ends
 from orchestrator.identity.recording import Recording
 from orchestrator.identity.tables import NOBODY
+from orchestrator.identity.topology import Topology
 from orchestrator.values import Int64
 
 logger = logging.getLogger(__name__)

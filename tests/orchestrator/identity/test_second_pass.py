@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from orchestrator.identity import second_pass
-from orchestrator.identity.topology import make_topology
 from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
+from orchestrator.identity.topology import make_topology
 
 RATE = 10.0
 NO_RULES = make_topology(["a", "b"], [], [])
