@@ -12,6 +12,8 @@ from psycopg import sql
 from orchestrator.history.pool import Connection, Pool, transaction
 
 PARTITIONED_TABLES = ("detections", "embeddings")
+_ADDED_UP = "sightings_by_minute"
+"""TimescaleDB's continuous aggregate keeps what it has added up when the rows below it go."""
 _LOCK = 0x53504F54_0002
 """Advisory lock: two workers that reach a new day at once make its partitions one after the other."""
 
@@ -36,17 +38,22 @@ async def ensure_days(pool: Pool, first: datetime, last: datetime) -> frozenset[
 async def drop_days_before(connection: Connection, moment: datetime) -> list[str]:
     """Drops the partitions, or chunks, of all days that ended by ``moment``, and gives their names."""
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    dropped: list[str] = []
-    for table in PARTITIONED_TABLES:
-        if await _are_partitioned(connection):
-            names = await _partitions_before(connection, table, moment)
-            for name in names:
-                await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-        else:
-            cursor = await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", (table, moment))
-            names = [name for (name,) in await cursor.fetchall()]
-        dropped += names
-    return dropped
+    partitioned = await _are_partitioned(connection)
+    tables = PARTITIONED_TABLES if partitioned else (*PARTITIONED_TABLES, _ADDED_UP)
+    drop = _drop_partitions if partitioned else _drop_chunks
+    return [name for table in tables for name in await drop(connection, table, moment)]
+
+
+async def _drop_partitions(connection: Connection, table: str, moment: datetime) -> list[str]:
+    names = await _partitions_before(connection, table, moment)
+    for name in names:
+        await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+    return names
+
+
+async def _drop_chunks(connection: Connection, table: str, moment: datetime) -> list[str]:
+    cursor = await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", (table, moment))
+    return [name for (name,) in await cursor.fetchall()]
 
 
 async def _partitions_before(connection: Connection, table: str, moment: datetime) -> list[str]:

@@ -25,7 +25,11 @@ async def occupancy(
     bucket_s: Annotated[float, Query(ge=0.1, le=31 * 86_400, description="Length of a stretch.")] = 60,
     by: By = By.ENVIRONMENT,
     means_only: Annotated[
-        bool, Query(description="Of each camera, over whole minutes: quick over months, without peak and people.")
+        bool,
+        Query(
+            description="Of each camera, over whole minutes: quick over months, without peak and people; with "
+            "TimescaleDB what was stored within the last minutes may be missing."
+        ),
     ] = False,
 ) -> OccupancyAnswer:
     """People in view, stretch by stretch; somebody whom several cameras see at once counts once in the environment."""
