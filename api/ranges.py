@@ -33,6 +33,16 @@ class Part:
         """The same as a Range header."""
         return "bytes=" + ",".join(f"{first}-{last}" for first, last in self.ranges)
 
+    def at_most(self, size: int) -> Part:
+        """The first ``size`` bytes of it, where it is a single range.
+
+        A 206 need not hold all that was asked for: clients look at its Content-Range (RFC 9110, section 15.3.7).
+        """
+        if len(self.ranges) > 1:
+            return self
+        first, last = self.ranges[0]
+        return Part(((first, min(last, first + size - 1)),))
+
 
 @dataclass(frozen=True, slots=True)
 class Unsatisfiable:

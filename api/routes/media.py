@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
@@ -22,6 +23,7 @@ from orchestrator.media import SubVideo
 
 MEDIA_TYPE = "video/mp4"
 _CHUNK_BYTES = 256 * 1024
+_SMALLEST_PIECE = 64 * 1024
 _PATH = "/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id}/sub_videos/{file}"
 
 Fetch = Callable[[], Awaitable[Path]]
@@ -78,6 +80,14 @@ async def sub_video(
     environment_id: str,
     camera_id: str,
     file: str,
+    piece: Annotated[
+        int | None,
+        Query(
+            ge=_SMALLEST_PIECE,
+            le=2**40,
+            description="Most bytes in one answer to a Range, so that many videos share few connections.",
+        ),
+    ] = None,
 ) -> Response:
     """One sub-video of a task: 200, 206 for a Range, 304 for a client that has it already; 307 to a signed URL of the
     object store where the server is set to redirect for what it does not hold.
@@ -92,6 +102,8 @@ async def sub_video(
         url = await services.source.signed_url(found, services.settings.signed_url_ttl_s)
         return RedirectResponse(url, headers={"cache-control": "no-store"})
     fetch = partial(services.cache.path_of, environment_id, found)
+    if isinstance(selection, ranges.Part) and piece is not None:
+        selection = selection.at_most(piece)
     part = selection.header if isinstance(selection, ranges.Part) else None
     return VideoResponse(services, await fetch(), fetch, headers, part)
 

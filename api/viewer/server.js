@@ -11,6 +11,9 @@ const TOKEN_KEY = "spoton.token";
 const DEADLINE_MS = 15_000;
 const SEARCH_DEADLINE_MS = 60_000;
 const SEARCH_PEOPLE = 12;
+const PIECE_BYTES = 2 ** 20;
+/** Seen to go on by itself where an answer to a Range ends early; other browsers are given whole answers. */
+const IN_PIECES = "chrome" in window;
 
 let token = sessionStorage.getItem(TOKEN_KEY);
 
@@ -68,9 +71,16 @@ export async function trackingUrl(taskId, since) {
   return url.href;
 }
 
-/** The address of a video as it was announced; resolved here so that the page may live below a prefix. */
+/**
+ * The address of a video as it was announced; resolved here so that the page may live below a prefix.
+ *
+ * A browser opens six connections to a server. Videos that are sent in pieces take turns with them, however many cameras
+ * there are; sent whole, the first six would keep the others waiting for as long as they load.
+ */
 export function mediaUrl(path) {
-  return absolute(path).href;
+  const url = absolute(path);
+  if (IN_PIECES) url.searchParams.set("piece", String(PIECE_BYTES));
+  return url.href;
 }
 
 /** The same address with a ticket that has just been made, for a video whose ticket may have run out. */

@@ -161,7 +161,7 @@ export class Workspace {
       element("aside", { class: "side" }, map, this._person.element, this._search.element),
     );
     this._showPlace();
-    this._player.play();
+    if (!this.recording.isFinal) this._player.play();
   }
 
   _take(message) {

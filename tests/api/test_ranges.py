@@ -74,3 +74,10 @@ def test_conditions_come_before_ranges(headers, expected):
 
 def test_head_has_no_ranges():
     assert select({"range": "bytes=500-"}, ETAG, 100, ranges=False) == Whole()
+
+
+def test_a_piece_is_the_beginning_of_a_single_range():
+    assert Part(((10, 99),)).at_most(20) == Part(((10, 29),))
+    assert Part(((90, 99),)).at_most(20) == Part(((90, 99),))
+    several = Part(((0, 50), (60, 99)))
+    assert several.at_most(20) == several

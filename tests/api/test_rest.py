@@ -143,6 +143,9 @@ async def test_media_whole_and_in_parts(client, folder):
     assert beyond.headers["content-range"] == f"bytes */{len(content)}"
     nonsense = await client.get(media(task), headers={"Range": "bytes=9-1"})
     assert (nonsense.status_code, len(nonsense.content)) == (200, len(content))
+    piece = await client.get(media(task), headers={"Range": "bytes=7-"}, params={"piece": 65536})
+    assert (piece.status_code, piece.content) == (206, content[7 : 7 + 65536])
+    assert piece.headers["content-range"] == f"bytes 7-{7 + 65536 - 1}/{len(content)}"
     several = await client.get(media(task), headers={"Range": "bytes=0-9,100-109,999999-"})
     assert several.status_code == 206
     assert several.headers["content-type"].startswith("multipart/byteranges")

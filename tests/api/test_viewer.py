@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,16 +15,13 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import websockets
-from playwright.async_api import Page, WebSocketRoute, async_playwright
+from playwright.async_api import Page, WebSocketRoute
 
 from demo.scores import BoxTable, matches
 from demo.truth import load_truth
-from tests.system import BUILT, Whole
+from tests.api.viewer_page import CHROMIUM, ViewerPage, chromium, note_faults
+from tests.system import Whole
 
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SHOTS = BUILT.parent / "test-results" / "viewer"
-"""Screenshots of the last run."""
 FRAMES = 48
 """In a sub-video of the short site."""
 FPS = 12
@@ -48,11 +44,9 @@ pytestmark = [
 
 
 @dataclass(frozen=True)
-class Viewer:
+class Viewer(ViewerPage):
     """A page of the viewer, and all that the server said of the task that it shows."""
 
-    page: Page
-    url: str
     task_id: str
     messages: list[dict[str, Any]]
 
@@ -63,14 +57,6 @@ class Viewer:
             if message["type"] == "tracking_update"
         }
 
-    async def state(self) -> dict[str, Any]:
-        return dict(await self.page.evaluate("() => JSON.parse(JSON.stringify(window.spoton))"))
-
-    async def until(self, condition: str, within_s: float = 30) -> None:
-        await self.page.wait_for_function(
-            f"() => {{ const now = window.spoton ?? {{}}; return {condition}; }}", timeout=within_s * 1000
-        )
-
     async def stand_at(self, frame: int) -> dict[str, Any]:
         """Seeks, as the timeline does, and waits until every camera shows the processed frame of that tick."""
         await self.page.evaluate("position => window.spoton.seek(position)", (frame + 0.25) / FPS)
@@ -80,26 +66,20 @@ class Viewer:
         return await self.state()
 
     async def another_page(self) -> Page:
-        """As in another browser: pages of one share its six connections a host, which videos hold for long."""
+        """As in another browser."""
         browser = self.page.context.browser
         assert browser is not None
         return await (await browser.new_context()).new_page()
-
-    async def shoot(self, name: str) -> None:
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        await self.page.screenshot(path=SHOTS / f"{name}.png")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def viewer(whole: Whole) -> AsyncIterator[Viewer]:
     """A task that was started by a click on the page, and has ended."""
     faults: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    async with chromium() as browser:
         context = await browser.new_context(viewport={"width": 1440, "height": 900})
         page = await context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        note_faults(page, faults)
         await page.goto(whole.stack.api.url)
         await page.locator("[data-environment=campus] button").click()
         await page.wait_for_function("() => window.spoton.taskId")
@@ -111,7 +91,6 @@ async def viewer(whole: Whole) -> AsyncIterator[Viewer]:
         await found.until("now.connection === 'ended'")
         await page.evaluate("() => window.spoton.pause()")
         yield found
-        await browser.close()
     assert faults == []
 
 
@@ -289,7 +268,7 @@ async def test_a_lost_connection_heals_and_corrections_reach_what_was_drawn(view
     assert state["knownUntil"] == state["duration"] == pytest.approx(2 * FRAMES / FPS)
     assert wrong not in state["people"]
     assert right in state["people"]
-    assert await page.locator(f".row[data-person='{wrong}']").count() == 0
+    await page.locator(f".row[data-person='{wrong}']").wait_for(state="detached", timeout=5_000)
     assert all(each["globalId"] != wrong for each in state["cameras"]["c01"]["boxes"])
     await page.context.close()
 

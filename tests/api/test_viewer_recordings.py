@@ -1,0 +1,116 @@
+"""The viewer in a real Chromium on recordings of nine cameras whose every frame is known."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Request
+
+from orchestrator.settings import Settings
+from tests.api.recordings import BATCHES, BITS, BLOCK, CAMERAS, FPS, SIZE_HW, TICKS, worker, write_site
+from tests.api.viewer_page import CHROMIUM, ViewerPage, chromium, note_faults
+
+pytestmark = [
+    pytest.mark.servers,
+    pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine"),
+]
+
+READ_NUMBERS = """({size: [height, width], bits, block}) => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [width, height];
+    const context = canvas.getContext('2d', {willReadFrequently: true});
+    const numberOf = video => {
+        context.drawImage(video, 0, 0);
+        let number = 0;
+        for (let bit = 0; bit < bits; bit++) {
+            const [red] = context.getImageData((bit + 0.5) * block, height * 0.75, 1, 1).data;
+            number += (red > 128) << bit;
+        }
+        return number;
+    };
+    const numbers = [...document.querySelectorAll('video.front')].map(numberOf);
+    return {numbers, told: Object.values(window.spoton.cameras).map(each => each?.frame ?? null)};
+}"""
+"""The numbers in the pictures that all cameras show at one moment, and what the viewer says that they show."""
+PICTURE = {"size": SIZE_HW, "bits": BITS, "block": BLOCK}
+
+
+@pytest.fixture(scope="module")
+def court(live, home) -> Settings:
+    """Settings for the site of nine cameras."""
+    return live(site_file=write_site(home), video_folder=home / "videos")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def url(court, serve) -> AsyncIterator[str]:
+    async with serve(court) as client:
+        yield str(client.base_url)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def done(court, url) -> str:
+    """A task that has ended; its id."""
+    async with worker(court) as found:
+        await found.process()
+        return found.task.id
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with chromium() as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def viewer(browser, url) -> AsyncIterator[ViewerPage]:
+    """A page in a context of its own; nothing may go wrong in its scripts."""
+    faults: list[str] = []
+    context = await browser.new_context(viewport={"width": 1440, "height": 900})
+    page = await context.new_page()
+    note_faults(page, faults)
+    yield ViewerPage(page, url)
+    await context.close()
+    assert faults == []
+
+
+async def test_nine_cameras_play_in_step_over_six_connections(viewer: ViewerPage, done: str) -> None:
+    pieces: list[str] = []
+
+    def on_request(request: Request) -> None:
+        if "/sub_videos/" in request.url:
+            pieces.extend(parse_qs(urlsplit(request.url).query)["piece"])
+
+    viewer.page.on("request", on_request)
+    await viewer.page.goto(f"{viewer.url}/#/task/{done}")
+    await viewer.until(f"now.settled && Object.keys(now.cameras).length === {len(CAMERAS)}")
+    await viewer.page.keyboard.press(" ")
+    await viewer.until("now.playing && now.position > 0.1")
+    spreads, seen = [], set()
+    while (state := await viewer.state())["playing"] and state["position"] < BATCHES * TICKS / FPS - 0.3:
+        found = await viewer.page.evaluate(READ_NUMBERS, PICTURE)
+        assert len(found["numbers"]) == len(CAMERAS)
+        spreads.append(np.ptp(found["numbers"]))
+        seen |= {number // TICKS for number in found["numbers"]}
+    assert len(spreads) >= 10
+    assert np.median(spreads) <= 1
+    assert seen == set(range(BATCHES))
+    assert set(pieces) == {str(2**20)}
+    await viewer.page.evaluate("() => window.spoton.pause()")
+    for frame in (20, TICKS + 9):
+        await stand_at(viewer, frame)
+        found = await viewer.page.evaluate(READ_NUMBERS, PICTURE)
+        assert found["numbers"] == found["told"] == [frame] * len(CAMERAS)
+    await viewer.shoot("nine")
+
+
+async def stand_at(viewer: ViewerPage, frame: int) -> None:
+    """Seeks, and waits until every camera shows exactly the frame."""
+    await viewer.page.evaluate("position => window.spoton.seek(position)", (frame + 0.25) / FPS)
+    await viewer.until(f"Object.values(now.cameras).every(each => each?.exact && each.frame === {frame})")
