@@ -29,7 +29,8 @@ from orchestrator.tasks import Task
 SEND_DEADLINE_S = 30.0
 """A client that takes longer than this for one message reads too slowly or is gone."""
 CLOSE_DEADLINE_S = 10.0
-RECHECK_S = 30.0
+RECHECK_S = 2.5
+"""With what is remembered of a token it takes five seconds at most until one that is revoked is seen out."""
 NORMAL, POLICY_VIOLATION, TRY_AGAIN_LATER = 1000, 1008, 1013
 PONG = json.dumps({"type": "pong", "payload": {}, "seq": None})
 """Not part of the task's sequence, so without a number."""

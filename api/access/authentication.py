@@ -15,8 +15,8 @@ from api.access.tickets import PARAMETER, Tickets
 from api.access.tokens import PREFIX, Token, TokenStore, digest
 from orchestrator.settings import Settings
 
-REMEMBER_S = 5.0
-"""A token that is revoked works for at most this long where it was just used."""
+REMEMBER_S = 2.0
+"""A token that is revoked works for at most this long where it was just used, and so do tickets made for it."""
 REMEMBERED = 4096
 MAX_TOKEN_CHARS = 8192
 
@@ -39,6 +39,7 @@ class Authentication:
         self._provider = None if settings.oidc_issuer is None else Provider(settings)
         self._tokens, self._limits = tokens, limits
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
+        """By the digest of a token, or by its id."""
 
     async def principal_of(self, connection: HTTPConnection, ticket_for: str | None = None) -> Principal:
         """Who is asking; instead of a token a ticket will do for the task ``ticket_for``.
@@ -62,7 +63,7 @@ class Authentication:
         assert self.tickets is not None
         ticket = connection.query_params.get(PARAMETER)
         if ticket_for is not None and ticket is not None and "authorization" not in connection.headers:
-            return self.tickets.open(ticket, ticket_for)
+            return await self._opened(self.tickets.open(ticket, ticket_for))
         text = _bearer(connection)
         if self._provider is not None and not text.startswith(PREFIX):
             return await self._provider.principal_of(text)
@@ -77,11 +78,27 @@ class Authentication:
         if known is None or known.until < now:
             if known is None or known.token is None:  # so that guessing does not reach the database
                 await self._limits.check(Kind.FAILURE, address)
-            known = self._known[key] = _Known(await self._tokens.find(key), now + REMEMBER_S)
-            self._known.move_to_end(key)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            known = self._remember(key, await self._tokens.find(key), now)
         return known.token
+
+    async def _opened(self, principal: Principal) -> Principal:
+        """Who came with a ticket, if the token that it was made for is still good."""
+        if principal.token_id is None:
+            return principal
+        key, now = principal.token_id.encode(), time.monotonic()
+        known = self._known.get(key)
+        if known is None or known.until < now:
+            known = self._remember(key, await self._tokens.find_id(principal.token_id), now)
+        if known.token is None:
+            raise NotLoggedInError("the token that the ticket was made for is expired or revoked")
+        return principal
+
+    def _remember(self, key: bytes, token: Token | None, now: float) -> _Known:
+        known = self._known[key] = _Known(token, now + REMEMBER_S)
+        self._known.move_to_end(key)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        return known
 
 
 def _bearer(connection: HTTPConnection) -> str:

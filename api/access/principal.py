@@ -39,6 +39,8 @@ class Principal:
     role: Role
     environments: Collection[str] | None
     """Ids of those that they may see; None for all of them."""
+    token_id: str | None = None
+    """Of the API token that they came with, by itself or as a ticket that was made for it."""
 
     def sees(self, environment_id: str) -> bool:
         """Whether an environment, and all that happened in it, is theirs."""

@@ -1,7 +1,8 @@
 """Tickets: signed, short-lived, for one task. ``<video>``, ``<img>`` and WebSockets send no headers, so they take one.
 
 A ticket is a JWT (RFC 7519, HS256) in the query parameter ``ticket``. It lets its bearer look at one task and nothing
-else. Within ``STEP_SHARE`` of its life a client gets the same one again, so that browsers know a file they have.
+else, for as long as the API token that it was made for is good. Within ``STEP_SHARE`` of its life a client gets the
+same one again, so that browsers know a file they have.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ class Tickets:
         step_s = self._ttl_s / STEP_SHARE
         expires = (time.time() // step_s + 1) * step_s + self._ttl_s
         claims = {"sub": principal.name, "aud": task.id, "env": task.environment_id, "exp": int(expires)}
+        if principal.token_id is not None:
+            claims["token"] = principal.token_id
         return jwt.encode(claims, self._key, ALGORITHM)
 
     def open(self, text: str, task_id: str) -> Principal:
@@ -47,7 +50,7 @@ class Tickets:
             raise NotLoggedInError("the ticket has expired: ask for another") from None
         except jwt.InvalidTokenError:
             raise NotLoggedInError("the ticket is not for this task") from None
-        return Principal(claims["sub"], Role.VIEWER, (claims["env"],))
+        return Principal(claims["sub"], Role.VIEWER, (claims["env"],), claims.get("token"))
 
 
 def add_ticket(url: str, ticket: str) -> str:

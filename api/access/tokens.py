@@ -30,6 +30,8 @@ UPDATE api_tokens SET revoked_at = now() WHERE (name = %(which)s OR id::text = %
 RETURNING *"""
 _FIND: LiteralString = """
 SELECT * FROM api_tokens WHERE digest = %(digest)s AND revoked_at IS NULL AND expires_at > now()"""
+_FIND_ID: LiteralString = """
+SELECT * FROM api_tokens WHERE id = %(id)s::uuid AND revoked_at IS NULL AND expires_at > now()"""
 
 
 class TokenError(SpotOnError):
@@ -50,7 +52,7 @@ class Token:
     @property
     def principal(self) -> Principal:
         """Who asks with this token."""
-        return Principal(f"token {self.name}", self.role, self.environments)
+        return Principal(f"token {self.name}", self.role, self.environments, self.id)
 
 
 class TokenStore:
@@ -106,6 +108,12 @@ class TokenStore:
         """The token with this digest; None where it is unknown, expired or revoked."""
         async with transaction(self._pool, "look a token up") as connection:
             found = await _tokens(connection, _FIND, {"digest": token_digest})
+        return found[0] if found else None
+
+    async def find_id(self, token_id: str) -> Token | None:
+        """The token with this id; None as ``find``."""
+        async with transaction(self._pool, "look a token up") as connection:
+            found = await _tokens(connection, _FIND_ID, {"id": token_id})
         return found[0] if found else None
 
 

@@ -240,6 +240,29 @@ async def test_every_route_about_a_task_or_environment_answers_strangers_as_if_i
     assert asked >= 10
 
 
+def test_a_revoked_token_is_seen_out_within_five_seconds():
+    assert authentication.REMEMBER_S + websocket.RECHECK_S <= 5
+
+
+@served
+async def test_a_ticket_ends_with_the_token_that_it_was_made_for(api, tokens, bearer, start, monkeypatch):
+    monkeypatch.setattr(authentication, "REMEMBER_S", 0.0)
+    monkeypatch.setattr(websocket, "RECHECK_S", 0.2)
+    task_id = (await start(await bearer()))["task_id"]
+    text, made = await tokens.make("to be revoked with its tickets", Role.VIEWER, None, timedelta(minutes=5))
+    answer = await api.post(f"/api/v1/processing-tasks/{task_id}/ticket", headers={"Authorization": f"Bearer {text}"})
+    path = answer.json()["websocket_url"]
+    media = f"/api/v1/media/tasks/{task_id}/environments/campus/cameras/c01/sub_videos/sub_video_01.mp4"
+    media = f"{media}?{path.partition('?')[2]}"
+    assert (await api.head(media)).status_code == 200
+    address = f"{str(api.base_url).replace('http', 'ws')}{path}"
+    async with websockets.connect(address, proxy=None) as socket, asyncio.timeout(10):
+        await tokens.revoke(made.id)
+        await socket.wait_closed()
+        assert socket.close_code == 1008
+    assert (await api.head(media)).status_code == 401
+
+
 @served
 async def test_who_is_no_longer_welcome_is_seen_out(api, tokens, bearer, start, monkeypatch):
     monkeypatch.setattr(authentication, "REMEMBER_S", 0.0)

@@ -35,8 +35,8 @@ def seconds_from_now(seconds: float) -> int:
 
 def test_a_ticket_lets_look_at_its_task():
     office = Tickets(KEY, 60)
-    text = office.make(task(), Principal("token gate", Role.OPERATOR, None))
-    assert office.open(text, TASK) == Principal("token gate", Role.VIEWER, ("campus",))
+    text = office.make(task(), Principal("token gate", Role.OPERATOR, None, "its id"))
+    assert office.open(text, TASK) == Principal("token gate", Role.VIEWER, ("campus",), "its id")
     with pytest.raises(NotLoggedInError, match="not for this task"):
         office.open(text, OTHER)
     with pytest.raises(NotLoggedInError, match="not for this task"):
