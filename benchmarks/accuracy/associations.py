@@ -49,25 +49,26 @@ def _oracle_camera(scene: Scene, name: str, file: DetectionFile, homography: Hom
         true_rows, rows = assign_rows(truth, found)
         people = truth.ids[true_rows]
     elif scene.ground is not None:
-        rows, people = _nearest(scene.ground.table, ticks, places)
+        true_rows, rows = nearest(scene.ground.table, ticks, places)
+        people = scene.ground.table.ids[true_rows]
     else:
         raise ValueError(f"{scene.name} has no truth")
     order = np.argsort(ticks[rows], kind="stable")
     return found_tracks(homography, file, ticks, rows[order], people[order], people[order])
 
 
-def _nearest(truth: BoxTable, ticks: Int64, places: Float64) -> tuple[Int64, Int64]:
-    """Rows of places and the people at them, one to one at each tick, within ``MATCH_M``."""
-    rows, people = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+def nearest(truth: BoxTable, ticks: Int64, places: Float64) -> tuple[Int64, Int64]:
+    """Rows of people and of the places at which they are, one to one at each tick, within ``MATCH_M``."""
+    true_rows, rows = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for tick in np.unique(ticks):
         here = np.flatnonzero((ticks == tick) & np.isfinite(places).all(axis=1))
         there = np.flatnonzero(truth.frames == tick)
         distance = np.linalg.norm(truth.boxes[there][:, None] - places[here][None], axis=2)
         row, column = linear_sum_assignment(np.minimum(distance, 2 * MATCH_M))
         near = distance[row, column] <= MATCH_M
+        true_rows.append(there[row[near]])
         rows.append(here[column[near]])
-        people.append(truth.ids[there[row[near]]])
-    return np.concatenate(rows), np.concatenate(people)
+    return np.concatenate(true_rows), np.concatenate(rows)
 
 
 def homographies_of(scene: Scene) -> dict[str, Homography]:

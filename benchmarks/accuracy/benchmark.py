@@ -8,102 +8,106 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.accuracy import demo_site
+from benchmarks.accuracy import demo_site, scenes
 from benchmarks.accuracy.associations import Found, oracle, spoton
 from benchmarks.accuracy.baseline import baseline
-from benchmarks.accuracy.demo_site import DemoScene
 from benchmarks.accuracy.figures import score
-from benchmarks.accuracy.public import AbsentError, cmc1
-from benchmarks.accuracy.report import Row, summary, table, write_json
+from benchmarks.accuracy.mistakes import mistakes
+from benchmarks.accuracy.picture import save_picture
+from benchmarks.accuracy.public import AbsentError
+from benchmarks.accuracy.report import Row, loss_table, summary, table, write_json
 from benchmarks.accuracy.scene import Scene
 from demo.console import Reporter
-from demo.site.scene import Recording as Sizes
-from orchestrator.errors import SpotOnError
-from orchestrator.settings import Settings
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
-SECOND_PASS_IS_THERE = "second_pass" in Settings.model_fields
 ANSWERS: Mapping[str, Callable[[Scene], Found]] = {
     "baseline": baseline,
     "online": lambda scene: spoton(scene, second_pass=False),
     "second pass": lambda scene: spoton(scene, second_pass=True),
     "oracle": oracle,
 }
-PUBLIC: Mapping[str, Callable[[Path], Scene]] = {"cmc1": cmc1, "cmc1-whole": lambda data: cmc1(data, area=False)}
-SCENES = (
-    DemoScene("campus", "campus", rendered=True),
-    DemoScene("easy", "campus", Sizes(people=8), alike=0.0),
-    DemoScene("market", "market", alike=0.2),
-    DemoScene("look-alikes", "market", alike=0.8),
-    DemoScene("crowd", "market", Sizes(people=80, cameras=12, sub_videos=3), alike=0.2),
-)
-DEMO = {scene.name: scene for scene in SCENES}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A scene with one seed, for a process of its own."""
+
+    name: str
+    seed: int
+    inputs: scenes.Inputs
+    pictures: Path | None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares which scenes and how often."""
-    names = ", ".join((*DEMO, *PUBLIC))
-    parser.add_argument("--scenes", nargs="+", metavar="NAME", default=[*DEMO, *PUBLIC], help=f"of {names} (all)")
+    names = ", ".join(scenes.SOURCES)
+    parser.add_argument(
+        "--scene", "--scenes", nargs="+", metavar="NAME", default=[*scenes.SOURCES], dest="scenes",
+        help=f"of {names} (all), or the folder of a MOTChallenge sequence or of several",
+    )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="of every simulated scene (%(default)s)")
+    parser.add_argument("--quick", action="store_true", help=f"one seed of {', '.join(scenes.QUICK)}")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="public data (%(default)s)")
     parser.add_argument("--state", type=Path, default=Path(".spoton/accuracy"), help="videos and caches (%(default)s)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for table and pictures (%(default)s)")
 
 
 async def run(options: argparse.Namespace, reporter: Reporter) -> None:
-    """Measures, shows the table and writes it as JSON.
+    """Measures, shows the tables and writes them as JSON, with a picture a scene beside it.
 
     Raises:
         SpotOnError: a scene is unknown, or its detections cannot be made.
     """
-    unknown = [name for name in options.scenes if name not in DEMO and name not in PUBLIC]
-    if unknown:
-        raise SpotOnError(f"no scene is called {', '.join(unknown)}; there are {', '.join((*DEMO, *PUBLIC))}")
-    rows: list[Row] = []
+    names, seeds = (scenes.QUICK, 1) if options.quick else (options.scenes, options.seeds)
+    scenes.check(names)
     with reporter.step("models"):
-        models = (
-            await demo_site.prepare(options.state)
-            if any(name in DEMO and DEMO[name].rendered for name in options.scenes)
-            else None
+        rendered = any(name in scenes.SOURCES and scenes.SOURCES[name].rendered for name in names)
+        inputs = scenes.Inputs(
+            options.data, options.state, await demo_site.prepare(options.state) if rendered else None
         )
-    for name in options.scenes:
-        with reporter.step(name):
-            rows += await asyncio.to_thread(_measure, name, options, models, reporter)
+    jobs = [
+        _Job(name, seed, inputs, options.out / "accuracy" if seed == 1 else None)
+        for name in names
+        for seed in scenes.seeds_of(name, seeds)
+    ]
+    with reporter.step("scenes"):
+        rows = await asyncio.to_thread(_measure_all, jobs, options.jobs, reporter)
     lines = summary(rows)
     reporter.show(table(lines))
+    reporter.show(loss_table(lines))
     await asyncio.to_thread(write_json, options.out / "accuracy.json", rows, lines)
 
 
-def _measure(name: str, options: argparse.Namespace, models: tuple[Path, Path] | None, reporter: Reporter) -> list[Row]:
-    try:
-        return [row for scene in _scenes(name, options, models) for row in measure(scene)]
-    except AbsentError as absent:
-        reporter.say(f"{name} is skipped: {absent}")
-        return []
-
-
-def _scenes(name: str, options: argparse.Namespace, models: tuple[Path, Path] | None) -> Iterator[Scene]:
-    if name in PUBLIC:
-        yield PUBLIC[name](options.data)
-        return
-    scene = DEMO[name]
-    for seed in range(1, options.seeds + 1):
-        if scene.rendered:
-            assert models is not None
-            yield demo_site.rendered(scene, seed, options.state, models)
-        else:
-            yield demo_site.drawn(scene, seed)
-
-
-def measure(scene: Scene) -> list[Row]:
-    """Every answer to one scene."""
-    rows = []
-    for answer, find in ANSWERS.items():
-        if answer == "second pass" and not SECOND_PASS_IS_THERE:
-            continue
-        figures = score(scene, find(scene))
-        rows.append(Row(scene.name, scene.seed, scene.detections, answer, figures.flat()))
+def _measure_all(jobs: Sequence[_Job], processes: int, reporter: Reporter) -> list[Row]:
+    rows: list[Row] = []
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        running = [pool.submit(_measure, job) for job in jobs]
+        for job, future in zip(jobs, running, strict=True):
+            try:
+                rows += future.result()
+            except AbsentError as absent:
+                reporter.say(f"{job.name} is skipped: {absent}")
     return rows
+
+
+def _measure(job: _Job) -> list[Row]:
+    return [row for scene in scenes.make(job.name, job.inputs, job.seed) for row in measure(scene, job.pictures)]
+
+
+def measure(scene: Scene, pictures: Path | None = None) -> list[Row]:
+    """Every answer to one scene; a picture of them in the folder ``pictures``, where places are known."""
+    answers = {answer: find(scene) for answer, find in ANSWERS.items()}
+    if pictures is not None and scene.ground is not None:
+        save_picture(pictures / f"{scene.name}.png", scene, answers)
+    return [
+        Row(scene.name, scene.seed, scene.detections, answer, score(scene, found).flat(), mistakes(scene, found))
+        for answer, found in answers.items()
+    ]

@@ -57,8 +57,11 @@ async def prepare(state: Path) -> tuple[Path, Path]:
     """The ONNX files of the demo's detector and Re-ID model."""
     folder = state / "models"
     await prepare_models(folder)
-    found = [next(iter(sorted(folder.glob(f"{model}/*/model.onnx")))) for model in MODELS]
-    return found[0], found[1]
+    return _newest(folder, MODELS[0]), _newest(folder, MODELS[1])
+
+
+def _newest(folder: Path, model: str) -> Path:
+    return max(folder.glob(f"{model}/*/model.onnx"), key=lambda path: int(path.parent.name))
 
 
 def rendered(scene: DemoScene, seed: int, state: Path, models: tuple[Path, Path]) -> Scene:

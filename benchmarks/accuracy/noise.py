@@ -25,8 +25,8 @@ FILE = Path(__file__).parent / "noise.json"
 VISIBILITY = (0.0, 0.25, 0.5, 0.75, 0.95, 1.01)
 HEIGHT_PX = (0.0, 50.0, 80.0, 120.0, 1e9)
 SCORES = 20
-REPEATS = 0.8
-"""Correlation of a person's errors from one tick to the next at 12 Hz."""
+REPEATS, FITTED_RATE = 0.8, 12.0
+"""Correlation of a person's errors from one tick to the next, and at how many ticks a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +141,10 @@ def looks_of(model: NoiseModel, people: int, cameras: int, alike: float, rng: np
 
 def detect(
     model: NoiseModel, camera: int, truth: BoxTruth, size_wh: tuple[int, int], ticks: int, looks: Float64,
-    sure: float, rng: np.random.Generator,
+    sure: float, rng: np.random.Generator, rate: float = FITTED_RATE,
 ) -> DetectionFile:  # fmt: skip
     """What the models would have said of one camera; only boxes over ``sure`` have embeddings."""
-    table, rng_walk = truth.table, _going_on(truth.table, rng)
+    table, rng_walk = truth.table, _going_on(truth.table, REPEATS ** (FITTED_RATE / rate), rng)
     height = table.boxes[:, 3] - table.boxes[:, 1]
     v, h = np.digitize(truth.visibility, VISIBILITY[1:-1]), np.digitize(height, HEIGHT_PX[1:-1])
     found = norm.cdf(rng_walk[:, 0]) < np.array(model.found)[v, h]
@@ -173,13 +173,13 @@ def detect(
     )
 
 
-def _going_on(table: BoxTable, rng: np.random.Generator) -> Float64:
-    """[N, 6] standard normal, correlated by ``REPEATS`` from one row of a person to the next."""
+def _going_on(table: BoxTable, repeats: float, rng: np.random.Generator) -> Float64:
+    """[N, 6] standard normal, correlated by ``repeats`` from one row of a person to the next."""
     values = rng.normal(size=(len(table), 6))
     for person in np.unique(table.ids):
         rows = np.flatnonzero(table.ids == person)
         for before, row in pairwise(rows):
-            values[row] = REPEATS * values[before] + np.sqrt(1 - REPEATS**2) * values[row]
+            values[row] = repeats * values[before] + np.sqrt(1 - repeats**2) * values[row]
     return values
 
 

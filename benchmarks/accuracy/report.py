@@ -14,6 +14,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.accuracy.figures import FIGURES
+from benchmarks.accuracy.mistakes import Mistake
 
 PACKAGES = ("numpy", "scipy", "boxmot", "onnxruntime", "trackeval")
 COUNTS = frozenset({"camera_id_switches", "ground_id_switches"})
@@ -30,7 +31,7 @@ HEADINGS = {
     "ground_mota": "map MOTA",
     "ground_id_switches": "map switches",
 }
-ORACLE = "oracle"
+BASELINE, ORACLE = "baseline", "oracle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,8 @@ class Row:
     detections: str
     answer: str
     figures: Mapping[str, float]
+    mistakes: Mapping[str, float]
+    """Shares of the true boxes that count, as ``mistakes.mistakes`` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,8 @@ class Line:
     """Standard deviation over the seeds; NaN for one."""
     of_oracle: Mapping[str, float]
     """Mean over the seeds of the figure as a share of the oracle's; NaN for counts."""
+    mistakes: Mapping[str, float]
+    """Means over the seeds."""
 
 
 def summary(rows: Sequence[Row]) -> list[Line]:
@@ -79,6 +84,10 @@ def summary(rows: Sequence[Row]) -> list[Line]:
                 {name: float(column.mean()) for name, column in columns.items()},
                 {name: float(column.std(ddof=1)) if len(own) > 1 else math.nan for name, column in columns.items()},
                 {name: math.nan if name in COUNTS else float(share.mean()) for name, share in shares.items()},
+                {
+                    kind.value: float(np.mean([row.mistakes.get(kind.value, math.nan) for row in own]))
+                    for kind in Mistake
+                },
             )
         )
     return lines
@@ -98,6 +107,18 @@ def table(lines: Sequence[Line]) -> Table:
         label = f"{line.scene} ({line.detections}, {line.seeds} seed{'s' * (line.seeds > 1)})"
         shown.add_row(label if line.scene != last else "", line.answer, *(_cell(line, name) for name in FIGURES))
         last = line.scene
+    return shown
+
+
+def loss_table(lines: Sequence[Line]) -> Table:
+    """For people: what became of the true boxes, in per cent of them."""
+    shown = Table(title="What became of people's boxes, cameras together, in per cent of those that count")
+    shown.add_column("")
+    chosen = [line for line in lines if line.answer != BASELINE]
+    for line in chosen:
+        shown.add_column(f"{line.scene}\n{line.answer}", justify="right")
+    for kind in Mistake:
+        shown.add_row(kind.value, *(f"{100 * line.mistakes[kind.value]:.1f}" for line in chosen))
     return shown
 
 

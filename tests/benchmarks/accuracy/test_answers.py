@@ -116,7 +116,7 @@ def test_a_thinned_recording_is_the_same_walk_at_a_lower_rate():
 def test_shares_of_the_oracle_are_taken_seed_by_seed():
     names = score(scene(), oracle(scene())).flat()
     rows = [
-        Row("s", seed, "drawn", answer, dict.fromkeys(names, value))
+        Row("s", seed, "drawn", answer, dict.fromkeys(names, value), {})
         for seed, answer, value in ((1, "online", 0.4), (1, "oracle", 0.8), (2, "online", 0.6), (2, "oracle", 0.6))
     ]
     online, best = summary(rows)
