@@ -72,6 +72,8 @@ async def open_services(
         fanout = Fanout(log, log.final_status)
         stack.push_async_callback(fanout.close)
         listings, cache = Listings(source), VideoCache(settings, source)
+        cameras = CameraCatalogue(listings, cache, homographies)
+        stack.push_async_callback(cameras.close)
         probes = probes_of(site, database, events, source, models)
         yield Services(
             settings=settings,
@@ -83,7 +85,7 @@ async def open_services(
             source=source,
             listings=listings,
             cache=cache,
-            cameras=CameraCatalogue(listings, cache, homographies),
+            cameras=cameras,
             health=Health(probes, homographies_computed=homographies.keys() == site.environments.keys()),
             metrics=metrics,
             looks=looks,
