@@ -8,9 +8,6 @@ lease. Rounds alternate, each into an emptied table, and their median ratio coun
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import os
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -21,6 +18,7 @@ import numpy as np
 from rich.table import Table
 
 from benchmarks.database import fresh_database
+from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
 from orchestrator.history.partitions import ensure_days
 from orchestrator.history.pool import Pool
@@ -62,7 +60,6 @@ class Round:
 class Figures:
     """One run."""
 
-    cores: int
     rows: int
     rows_a_tick: int
     rounds: list[Round]
@@ -86,22 +83,23 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     Raises:
         SpotOnError: a part failed; ``ServersError`` where the server is at fault.
     """
+    machine = await look_at_machine()
     ticks = max(1, options.rows // (options.cameras * options.people))
-    outcomes = _outcomes(options.cameras, options.people)
+    seen = outcomes(options.cameras, options.people)
     rounds = []
     async with fresh_database(options.state) as pool:
         for number in range(options.rounds):
             with reporter.step(f"round {number + 1} of {options.rounds}"):
-                rounds.append(Round(await _bare(pool, outcomes, ticks), await _writer(pool, outcomes, ticks)))
+                rounds.append(Round(await _bare(pool, seen, ticks), await _writer(pool, seen, ticks)))
     rows_a_tick = options.cameras * options.people
     ratio = median(each.ratio for each in rounds)
-    figures = Figures(os.cpu_count() or 1, ticks * rows_a_tick, rows_a_tick, rounds, ratio)
+    figures = Figures(ticks * rows_a_tick, rows_a_tick, rounds, ratio)
     reporter.show(_table(figures))
-    if options.out is not None:
-        await asyncio.to_thread(options.out.write_text, json.dumps(asdict(figures), indent=2) + "\n")
+    await write_figures(options.out, machine, asdict(figures))
 
 
-def _outcomes(cameras: int, people: int) -> list[Outcome]:
+def outcomes(cameras: int, people: int) -> list[Outcome]:
+    """What each camera sees at every tick."""
     generator = np.random.default_rng(0)
     return [
         Outcome(
@@ -119,22 +117,31 @@ def _outcomes(cameras: int, people: int) -> list[Outcome]:
     ]
 
 
-async def _bare(pool: Pool, outcomes: list[Outcome], ticks: int) -> float:
-    task_id = (await TaskStore(pool).create("benchmark", max_active=10**6)).id
-    clock = Clock(BEGAN, RATE)
-    pieces = [Sighting.of(tick, tick / RATE, outcome) for tick in range(ticks) for outcome in outcomes]
-    data = detections_copy(task_id, clock, join_sightings(pieces))
-    await ensure_days(pool, BEGAN, clock.time_of(ticks))
-    await _empty(pool)
+def encoded(task_id: str, seen: list[Outcome], ticks: int) -> bytes:
+    """The rows of so many ticks as one binary COPY."""
+    pieces = [Sighting.of(tick, tick / RATE, outcome) for tick in range(ticks) for outcome in seen]
+    return detections_copy(task_id, Clock(BEGAN, RATE), join_sightings(pieces))
+
+
+async def copy_detections(pool: Pool, data: bytes) -> None:
+    """A bare COPY: one statement, one transaction."""
     statement = f"COPY detections ({', '.join(DETECTION_COLUMNS)}) FROM STDIN (FORMAT BINARY)".encode()
-    began = time.perf_counter()
     async with pool.connection() as connection, connection.cursor() as cursor, cursor.copy(statement) as copy:
         for start in range(0, len(data), 1 << 20):
             await copy.write(data[start : start + (1 << 20)])
-    return ticks * sum(len(outcome.tracks) for outcome in outcomes) / (time.perf_counter() - began)
 
 
-async def _writer(pool: Pool, outcomes: list[Outcome], ticks: int) -> float:
+async def _bare(pool: Pool, seen: list[Outcome], ticks: int) -> float:
+    task_id = (await TaskStore(pool).create("benchmark", max_active=10**6)).id
+    data = encoded(task_id, seen, ticks)
+    await ensure_days(pool, BEGAN, Clock(BEGAN, RATE).time_of(ticks))
+    await _empty(pool)
+    began = time.perf_counter()
+    await copy_detections(pool, data)
+    return ticks * sum(len(outcome.tracks) for outcome in seen) / (time.perf_counter() - began)
+
+
+async def _writer(pool: Pool, seen: list[Outcome], ticks: int) -> float:
     store = TaskStore(pool)
     task = await store.create("benchmark", max_active=10**6)
     task = await store.advance(task.id, TaskStatus.INITIALIZING)
@@ -144,10 +151,10 @@ async def _writer(pool: Pool, outcomes: list[Outcome], ticks: int) -> float:
     async with HistoryWriter(pool, task, MODEL, recorded_from=BEGAN) as writer:
         await writer.begin_batch(0, 0, RATE, {})
         for tick in range(ticks):
-            frames = [Frame(outcome.camera_id, tick, tick / RATE, pixels) for outcome in outcomes]
-            await writer.add(tick, frames, outcomes)
+            frames = [Frame(outcome.camera_id, tick, tick / RATE, pixels) for outcome in seen]
+            await writer.add(tick, frames, seen)
         await writer.checkpoint(0, ticks, b"", {})
-    return ticks * sum(len(outcome.tracks) for outcome in outcomes) / (time.perf_counter() - began)
+    return ticks * sum(len(outcome.tracks) for outcome in seen) / (time.perf_counter() - began)
 
 
 async def _empty(pool: Pool) -> None:
@@ -160,7 +167,7 @@ async def _empty(pool: Pool) -> None:
 
 
 def _table(figures: Figures) -> Table:
-    table = Table(title=f"{figures.rows} rows of detections, {figures.rows_a_tick} a tick, {figures.cores} cores")
+    table = Table(title=f"{figures.rows} rows of detections, {figures.rows_a_tick} a tick")
     for name in ("", "bare COPY, rows/s", "writer, rows/s", "ratio"):
         table.add_column(name, justify="right" if name else "left")
     for number, each in enumerate(figures.rounds, 1):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 import time
@@ -24,6 +23,7 @@ import numpy as np
 import psutil
 from rich.table import Table
 
+from benchmarks.machine import look_at_machine, write_figures
 from demo.client import SpotOnClient
 from demo.console import Reporter
 from demo.servers.spoton import ROOT, settings_of
@@ -61,7 +61,6 @@ class Delays:
 class Figures:
     """One run."""
 
-    cores: int
     clients: int
     ticks: int
     rate_hz: float
@@ -87,16 +86,16 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     Raises:
         SpotOnError: a part failed; ``ServersError`` where a server is at fault.
     """
+    machine = await look_at_machine()
     ticks = round(options.rate * options.seconds)
     with reporter.step("bare server"):
         floor = await _measure_floor(options, ticks)
     with reporter.step("API"):
         api, closed = await _measure_api(options, ticks, reporter)
     size = len(_tick(0).wire(1))
-    figures = Figures(os.cpu_count() or 1, options.clients, ticks, options.rate, size, floor, api, closed)
+    figures = Figures(options.clients, ticks, options.rate, size, floor, api, closed)
     reporter.show(_table(figures))
-    if options.out is not None:
-        await asyncio.to_thread(options.out.write_text, json.dumps(asdict(figures), indent=2) + "\n")
+    await write_figures(options.out, machine, asdict(figures))
 
 
 async def _measure_floor(options: argparse.Namespace, ticks: int) -> Delays:
@@ -269,7 +268,7 @@ async def _line(process: Process) -> str:
 def _table(figures: Figures) -> Table:
     title = (
         f"WebSocket: {figures.clients} clients and one that never reads, {figures.rate_hz:g} messages a second of "
-        f"{figures.bytes_per_message} bytes, {figures.cores} cores"
+        f"{figures.bytes_per_message} bytes"
     )
     table = Table(title=title)
     for name in ("", "bare server", "API", "ratio"):
