@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from orchestrator.boxes import row_iou
 from orchestrator.identity.evidence import (
     KEEPS_WALKING_S,
     LOOK_LIMIT_NATS,
@@ -24,19 +25,10 @@ from orchestrator.identity.evidence import (
 )
 from orchestrator.identity.fragments import Fragments
 from orchestrator.identity.recording import Recording
-from orchestrator.values import Float64, Int64
+from orchestrator.values import Bool, Float64, Int64
 
-TRUST_NATS = 2.5
-"""Trust in the tracker across a cut: it keeps to the person 12 times in 13."""
-ERRORS_LAST_S = 1.0
-"""Errors of one camera's places within this time are one error, and count once."""
-MOST_SAMPLES = 3
-"""Errors that last (calibration, a side of the feet, a wrong stature) let no pair say more than so many seconds do."""
 NEIGHBOURHOOD_M = 3.0
 """Radius in which others are counted."""
-NEAR_M = 6.0
-"""Two who stand farther apart at one tick are not compared: they are two."""
-
 SAME_PACE_M_S = 0.7
 """Standard deviation of a person's change of velocity along one axis within a second, as measured over one."""
 ANY_PACE_M_S = 1.4
@@ -44,17 +36,15 @@ ANY_PACE_M_S = 1.4
 PACE_LIMIT_NATS = 3.0
 """No change of velocity says more."""
 
-
-@dataclass(frozen=True, slots=True)
-class Togetherness:
-    """Pairs of fragments of different cameras that were seen at the same ticks."""
-
-    one: Int64
-    """[K]"""
-    other: Int64
-    """[K] larger than ``one``."""
-    nats: Float64
-    """[K]"""
+OUT_OF_REACH_NATS = -8.0
+"""Against who would have to walk faster than anybody does, where both places rest on ``SURE_PLACES`` sightings."""
+SURE_PLACES = 3
+STAYS_NATS = 2.0
+"""For a box that comes back where one of its camera ended: at once, or after any time where both stand still. Who
+waits or sits stays with even odds; one box in 15 is where another ended by chance."""
+SAME_BOX_IOU = 0.4
+STILL_IOU = 0.6
+"""Between a box and that of a second before or after: who walks has left it."""
 
 
 def density_of_people(recording: Recording) -> float:
@@ -72,40 +62,9 @@ def density_of_people(recording: Recording) -> float:
     return max(NEW_PEOPLE_PER_M2, neighbours / max(people, 1) / (np.pi * NEIGHBOURHOOD_M**2))
 
 
-def compare_places(recording: Recording, fragments: Fragments, density: float) -> Togetherness:
-    """Compares all pairs that different cameras saw at the same ticks."""
-    owner = np.repeat(np.arange(len(fragments)), np.diff(fragments.rows, axis=1).ravel())
-    placed = np.flatnonzero(np.isfinite(recording.map_xy).all(axis=1) & np.isfinite(recording.spread).all(axis=1))
-    order = placed[np.argsort(recording.frames[placed], kind="stable")]
-    cuts = np.flatnonzero(np.diff(recording.frames[order])) + 1
-    pairs: list[Int64] = []
-    values: list[Float64] = []
-    for rows in np.split(order, cuts):
-        one, other = np.triu_indices(len(rows), 1)
-        a, b = rows[one], rows[other]
-        apart = fragments.cameras[owner[a]] != fragments.cameras[owner[b]]
-        a, b = a[apart], b[apart]
-        low, high = np.minimum(owner[a], owner[b]), np.maximum(owner[a], owner[b])
-        pairs.append(low * len(fragments) + high)
-        values.append(log_density(recording.map_xy[a] - recording.map_xy[b], recording.spread[a] + recording.spread[b]))
-    if not pairs:
-        nothing = np.zeros(0, np.int64)
-        return Togetherness(nothing, nothing, np.zeros(0))
-    codes, inverse, counts = np.unique(np.concatenate(pairs), return_inverse=True, return_counts=True)
-    mean = np.bincount(inverse.ravel(), np.concatenate(values), len(codes)) / np.maximum(counts, 1)
-    step_s = _usual_step(recording) / recording.rate
-    samples = np.clip(counts * step_s / ERRORS_LAST_S, 1, MOST_SAMPLES)
-    return Togetherness(codes // len(fragments), codes % len(fragments), (mean - np.log(density)) * samples)
-
-
-def _usual_step(recording: Recording) -> float:
-    steps = np.diff(recording.frames)[np.diff(recording.tracklets) == 0]
-    return float(np.median(steps)) if len(steps) else 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where fragments begin and end on the map."""
+    """Where fragments begin and end, on the map and in the image."""
 
     xy: Float64
     """[F, 2, 2] first and last place, metres; NaN where unknown."""
@@ -113,23 +72,44 @@ class Ends:
     """[F, 2, 3]"""
     velocity: Float64
     """[F, 2, 2] metres a second, over ``KEEPS_WALKING_S`` from either end."""
+    places: Int64
+    """[F, 2] number of sightings that they rest on."""
+    cameras: Int64
+    """[F]"""
+    boxes: Float64
+    """[F, 2, 4] first and last box, px."""
+    still: Bool
+    """[F, 2] Whether the box stayed where it is for ``KEEPS_WALKING_S`` from either end."""
 
 
 def find_ends(recording: Recording, fragments: Fragments) -> Ends:
     """The ends of all fragments; their errors are those of a mean over the first or the last second."""
     count = len(fragments)
     xy, spread, velocity = np.full((count, 2, 2), np.nan), np.full((count, 2, 3), np.nan), np.zeros((count, 2, 2))
+    places, still = np.zeros((count, 2), np.int64), np.zeros((count, 2), np.bool_)
+    time_s: Float64 = recording.frames / recording.rate
+    known: Bool = np.asarray(np.isfinite(recording.map_xy).all(axis=1))
     for row, (begin, end) in enumerate(fragments.rows.tolist()):
-        known = begin + np.flatnonzero(np.isfinite(recording.map_xy[begin:end]).all(axis=1))
-        if not len(known):
+        for side, edge in enumerate((begin, end - 1)):
+            near = begin + np.flatnonzero(np.abs(time_s[begin:end] - time_s[edge]) <= KEEPS_WALKING_S)
+            far = near[-1] if side == 0 else near[0]
+            still[row, side] = _is_still(recording, edge, far, time_s)
+        placed = begin + np.flatnonzero(known[begin:end])
+        if not len(placed):
             continue
-        time_s = recording.frames[known] / recording.rate
-        for side, edge in enumerate((known[0], known[-1])):
-            at = recording.frames[edge] / recording.rate
-            near = np.abs(time_s - at) <= KEEPS_WALKING_S
-            xy[row, side], velocity[row, side] = _line(time_s[near] - at, recording.map_xy[known[near]])
-            spread[row, side] = recording.spread[edge]
-    return Ends(xy, spread, velocity)
+        for side, edge in enumerate((placed[0], placed[-1])):
+            near = placed[np.abs(time_s[placed] - time_s[edge]) <= KEEPS_WALKING_S]
+            xy[row, side], velocity[row, side] = _line(time_s[near] - time_s[edge], recording.map_xy[near])
+            spread[row, side], places[row, side] = recording.spread[edge], len(near)
+    edges = np.stack([fragments.rows[:, 0], fragments.rows[:, 1] - 1], axis=1)
+    boxes = recording.boxes[edges].astype(np.float64)
+    return Ends(xy, spread, velocity, places, fragments.cameras, boxes, still)
+
+
+def _is_still(recording: Recording, edge: int, far: int, time_s: Float64) -> bool:
+    if abs(time_s[edge] - time_s[far]) < KEEPS_WALKING_S / 2:
+        return False
+    return bool(row_iou(recording.boxes[[edge]], recording.boxes[[far]])[0] >= STILL_IOU)
 
 
 def _line(time_s: Float64, places: Float64) -> tuple[Float64, Float64]:
@@ -143,9 +123,13 @@ def _line(time_s: Float64, places: Float64) -> tuple[Float64, Float64]:
     return places.mean(axis=0) - velocity * centre, velocity
 
 
-def coming_back(ends: Ends, one: Int64, other: Int64, gap_s: Float64, density: float) -> Float64:
-    """[K] nats for pairs of which ``other`` begins ``gap_s`` after ``one`` ends; NaN where a place is unknown."""
-    gap_s = np.maximum(gap_s, 0)
+def coming_back(ends: Ends, one: Int64, other: Int64, gap_s: Float64, density: float) -> tuple[Float64, Float64]:
+    """Nats for pairs [K] of which ``other`` begins ``gap_s`` after ``one`` ends.
+
+    Returns:
+        [K] from place, motion and time; NaN where a place is unknown. [K] against who would have to be faster than
+        anybody, else 0.
+    """
     leave, come = ends.xy[one, 1], ends.xy[other, 0]
     spread = ends.spread[one, 1] + ends.spread[other, 0]
     with np.errstate(invalid="ignore"):
@@ -156,7 +140,18 @@ def coming_back(ends: Ends, one: Int64, other: Int64, gap_s: Float64, density: f
         wander = ((WANDER_M_S * gap_s) ** 2)[:, None] * np.array([1.0, 0.0, 1.0])
         nats = np.logaddexp(log_density(come - expected, spread + wander) - np.log(density), np.log(RETURNS))
         nats += _keeping_pace(ends.velocity[one, 1] - ends.velocity[other, 0], gap_s)
-    return np.where(distance > reach, -np.inf, nats)
+        sure = np.minimum(ends.places[one, 1], ends.places[other, 0]) / SURE_PLACES
+        against = np.where(distance > reach, OUT_OF_REACH_NATS * np.minimum(sure, 1), 0.0)
+    stays = _stays(ends, one, other, gap_s)
+    return np.where(stays, np.fmax(nats, STAYS_NATS), nats), np.where(stays, 0.0, against)
+
+
+def _stays(ends: Ends, one: Int64, other: Int64, gap_s: Float64) -> Bool:
+    """[K] whether ``other`` begins in its camera's image where ``one`` ended."""
+    stays: Bool = np.asarray(ends.cameras[one] == ends.cameras[other])
+    stays &= (gap_s <= KEEPS_WALKING_S) | (ends.still[one, 1] & ends.still[other, 0])
+    stays[stays] = row_iou(ends.boxes[one[stays], 1], ends.boxes[other[stays], 0]) >= SAME_BOX_IOU
+    return stays
 
 
 def _keeping_pace(change: Float64, gap_s: Float64) -> Float64:

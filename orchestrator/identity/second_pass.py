@@ -6,7 +6,6 @@ does it again after a crash come to the same names.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,18 +13,12 @@ from scipy.optimize import linear_sum_assignment
 
 from orchestrator.identity.clustering import Clustering
 from orchestrator.identity.fragments import Fragments, cut
-from orchestrator.identity.likelihood import compare_places, density_of_people, find_ends
-from orchestrator.identity.recording import Recording
+from orchestrator.identity.likelihood import density_of_people, find_ends
+from orchestrator.identity.pairs import find_pairs
+from orchestrator.identity.recording import Recording, sample_step
 from orchestrator.identity.tables import NOBODY
 from orchestrator.identity.topology import Topology
 from orchestrator.values import Int64
-
-logger = logging.getLogger(__name__)
-
-MOST_TRACKLETS = 3000
-"""Recordings of more keep the names that they have: 340 take seconds, and time grows faster than their number."""
-SEEN_S = 0.5
-"""Whom cameras saw for less, all together, and whom the online association did not name, stays without a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +47,11 @@ def look_again(recording: Recording, topology: Topology, threshold: float) -> St
     if not len(recording):
         nothing = np.zeros(0, np.int64)
         return Stretches(nothing, np.zeros((0, 2), np.int64), nothing)
-    if len(recording) > MOST_TRACKLETS:
-        logger.warning("%d tracklets, more than %d: they keep their names", len(recording), MOST_TRACKLETS)
-        return Stretches(np.arange(len(recording)), recording.spans, recording.people)
     fragments = cut(recording)
     density = density_of_people(recording)
-    groups = Clustering(
-        fragments,
-        compare_places(recording, fragments, density),
-        find_ends(recording, fragments),
-        topology,
-        rate=recording.rate,
-        threshold=threshold,
-        density=density,
-    ).run()
-    return _stretches(fragments, _number(recording, fragments, groups))
+    pairs = find_pairs(recording, fragments, find_ends(recording, fragments), topology, density, threshold)
+    groups = Clustering(fragments, pairs, rate=recording.rate, threshold=threshold).run()
+    return _stretches(fragments, _number(recording, fragments, groups), sample_step(recording.rate))
 
 
 def _number(recording: Recording, fragments: Fragments, groups: Int64) -> Int64:
@@ -82,16 +65,68 @@ def _number(recording: Recording, fragments: Fragments, groups: Int64) -> Int64:
     rows, columns = linear_sum_assignment(shared, maximize=True)
     taken = shared[rows, columns] > 0
     number[rows[taken]] = columns[taken]
-    seen_s = np.bincount(groups, ticks) / recording.rate
-    new = np.flatnonzero((number == NOBODY) & ((seen_s >= SEEN_S) | shared.any(axis=1)))
+    new = np.flatnonzero((number == NOBODY) & shared.any(axis=1))
     number[new] = before.max(initial=NOBODY) + 1 + np.arange(len(new))
     return number[groups]
 
 
-def _stretches(fragments: Fragments, people: Int64) -> Stretches:
-    """Fragments of one tracklet and one person that follow each other, joined."""
-    changes = (np.diff(fragments.tracklets) != 0) | (np.diff(people) != 0)
-    first = np.append(0, np.flatnonzero(changes) + 1)
-    last = np.append(first[1:], len(people)) - 1
-    spans = np.column_stack([fragments.spans[first, 0], fragments.spans[last, 1]])
-    return Stretches(fragments.tracklets[first], spans, people[first])
+def _stretches(fragments: Fragments, people: Int64, step: int) -> Stretches:
+    """Pieces of one tracklet and one person that follow each other, joined; nobody is twice in one camera at once."""
+    doubles = _doubles(fragments, people, step)
+    rows, firsts, found = [], [], []
+    for row, first in enumerate(fragments.spans[:, 0].tolist()):
+        cuts = {first: int(people[row])}
+        for begin, end in doubles.get(row, []):
+            cuts |= {begin: NOBODY, end + 1: int(people[row])}
+        inside = [tick for tick in sorted(cuts) if tick <= fragments.spans[row, 1]]
+        rows += [row] * len(inside)
+        firsts += inside
+        found += [cuts[tick] for tick in inside]
+    tracklets, first, person = fragments.tracklets[rows], np.array(firsts, np.int64), np.array(found, np.int64)
+    changes = np.append(True, (np.diff(tracklets) != 0) | (np.diff(person) != 0))
+    tracklets, first, person = tracklets[changes], first[changes], person[changes]
+    ends = {int(tracklet): int(end) for tracklet, end in zip(fragments.tracklets, fragments.spans[:, 1], strict=True)}
+    follows = np.append(np.diff(tracklets) == 0, False)
+    last = np.where(follows, np.append(first[1:], 0) - 1, [ends[tracklet] for tracklet in tracklets.tolist()])
+    return Stretches(tracklets, np.column_stack([first, last]), person)
+
+
+def _doubles(fragments: Fragments, people: Int64, step: int) -> dict[int, list[tuple[int, int]]]:
+    """By fragment the ticks, from and to, at which its camera shows the same person on a longer track.
+
+    Args:
+        fragments: pieces of tracklets.
+        people: [F]
+        step: ticks between two sightings that are looked at.
+    """
+    tracks, track = np.unique(np.column_stack([people, fragments.tracklets]), axis=0, return_inverse=True)
+    length = np.bincount(track.ravel(), np.diff(fragments.rows, axis=1).ravel(), len(tracks))[track.ravel()]
+    sure = np.minimum(fragments.seen[:, 1] + 2 * step - 1, fragments.spans[:, 1])
+    named = np.flatnonzero(people != NOBODY)
+    unsure = named[sure[named] < fragments.spans[named, 1]]
+    rows, tail = np.append(named, unsure), np.repeat([False, True], [len(named), len(unsure)])
+    begin = np.where(tail, sure[rows] + 1, fragments.seen[rows, 0])
+    end = np.where(tail, fragments.spans[rows, 1], sure[rows])
+    strength = np.where(tail, 0, length[rows])
+    place = people[rows] * (int(fragments.cameras.max()) + 1) + fragments.cameras[rows]
+    found: dict[int, list[tuple[int, int]]] = {}
+    standing: list[int] = []
+    for item in np.lexsort((begin, place)).tolist():
+        standing = [other for other in standing if place[other] == place[item] and end[other] >= begin[item]]
+        for other in standing:
+            both = int(begin[item]), int(min(end[item], end[other]))
+            weaker = min(item, other, key=lambda index: (strength[index], -rows[index]))
+            found.setdefault(int(rows[weaker]), []).append(both)
+        standing.append(item)
+    return {row: _joined(spans) for row, spans in found.items()}
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that touch, as one; by rising tick."""
+    joined: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if joined and begin <= joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], max(joined[-1][1], end)
+        else:
+            joined.append((begin, end))
+    return joined

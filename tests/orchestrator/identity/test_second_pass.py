@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from orchestrator.identity import second_pass
 from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
 from orchestrator.identity.topology import make_topology
@@ -15,6 +14,7 @@ from orchestrator.identity.topology import make_topology
 RATE = 10.0
 NO_RULES = make_topology(["a", "b"], [], [])
 SPREAD = (0.1, 0.0, 0.1)
+NEW = object()
 
 
 class Scene:
@@ -25,15 +25,15 @@ class Scene:
         self.looks: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in range(cameras)]
         self.people: dict[tuple[int, int], int] = {}
 
-    def track(self, camera, track, frames, place, look=None, person=None):
-        """``place(seconds)`` on the map; None without a homography."""
+    def track(self, camera, track, frames, place, look=None, person=NEW):
+        """``place(seconds)`` on the map; None without a homography. Online, each track was somebody new."""
         for frame in frames:
             x, y = place(frame / RATE) if place else (np.nan, np.nan)
             self.rows[camera].append((track, frame, x, y))
             if look is not None and frame % 10 == 0:
                 self.looks[camera].append((track, frame, look))
         if person is not None:
-            self.people[camera, track] = person
+            self.people.setdefault((camera, track), 100 + len(self.people) if person is NEW else person)
 
     def recording(self, shuffle: int | None = None) -> Recording:
         return make_recording(
@@ -192,16 +192,42 @@ def test_a_recording_without_anybody_is_an_answer():
 @pytest.mark.parametrize("frames", [range(1), range(2)])
 def test_a_glimpse_that_nobody_named_stays_without_a_name(frames):
     scene = Scene()
-    scene.track(0, 1, frames, east(0))
+    scene.track(0, 1, frames, east(0), person=None)
     person_of, _ = named(scene.recording())
     assert person_of(0, 1, 0) == -1
 
 
-def test_a_recording_that_is_too_long_keeps_its_names(monkeypatch, caplog):
+def test_a_second_box_of_somebody_for_a_moment_does_not_part_them_and_has_no_name():
     scene = Scene()
-    scene.track(0, 1, range(50), east(0), person=4)
-    scene.track(1, 1, range(50), east(0), person=7)
-    monkeypatch.setattr(second_pass, "MOST_TRACKLETS", 1)
+    walk = east(0)
+    for track, frames in ((1, range(60)), (2, range(50, 56)), (3, range(64, 120))):
+        scene.track(0, track, frames, walk, person=0)  # the track ends, and a second box begins before it does
+    scene.track(1, 9, range(120), walk, person=0)
+    person_of, table = named(scene.recording())
+    assert person_of(0, 1, 5) == person_of(0, 3, 100) == person_of(1, 9, 5) == 0
+    assert {person for *_, person in table[0, 2]} == {-1}
+
+
+def test_nobody_has_two_boxes_of_one_camera_at_once_whatever_the_evidence():
+    rng = np.random.default_rng(3)
+    scene = Scene()
+    for track in range(12):
+        begin, length = rng.integers(0, 60, 2)
+        frames = [frame for frame in range(begin, begin + length + 2) if rng.random() < 0.6]
+        scene.track(int(rng.integers(2)), track, frames, east(0, speed=0.2), look(1, 0.1 * track), person=0)
+    recording = scene.recording()
+    _, table = named(recording)
+    seen = set()
+    for camera, rows in enumerate(scene.rows):
+        for track, frame, *_ in rows:
+            person = next(p for first, last, p in table[camera, track] if first <= frame <= last)
+            assert person == -1 or (camera, frame, person) not in seen
+            seen.add((camera, frame, person))
+
+
+def test_who_sits_still_is_known_again_in_the_same_place_without_any_look():
+    scene = Scene()
+    for track, x in ((1, 2.0), (2, 2.1), (3, 9.0)):
+        scene.track(0, track, range(track * 600, track * 600 + 60), east(0, x, speed=0))
     person_of, _ = named(scene.recording())
-    assert (person_of(0, 1, 9), person_of(1, 1, 9)) == (4, 7)
-    assert "2 tracklets" in caplog.text
+    assert person_of(0, 1, 605) == person_of(0, 2, 1205) != person_of(0, 3, 1805)
