@@ -76,6 +76,14 @@ class BatchReader:
         """Ticks in which one camera takes part."""
         return {file.camera_id: len(frames) for file, frames in zip(self._files, self._frames, strict=True)}[camera_id]
 
+    def media_times_of(self, camera_id: str) -> list[float]:
+        """[K] the presentation time of each tick's frame in one camera's file, seconds."""
+        for file, frames in zip(self._files, self._frames, strict=True):
+            if file.camera_id == camera_id:
+                times: list[float] = file.probe.frame_times_s[frames].round(6).tolist()
+                return times
+        raise KeyError(camera_id)
+
     async def read(self, tick: int, images: UInt8) -> list[Frame]:
         """The frames of all cameras that have not ended; the i-th is also written, letterboxed, to ``images[i]``.
 

@@ -15,8 +15,10 @@ from orchestrator.events import (
     MediaPayload,
     MediaUrl,
     TrackingUpdate,
+    media_path,
     track_payloads,
 )
+from orchestrator.history.sub_videos import SubVideoTicks
 from orchestrator.site import Environment
 from orchestrator.tasks import Task
 from orchestrator.values import Frame
@@ -26,12 +28,11 @@ def media_available(
     task: Task, batch_index: int, first_tick: int, rate: float, files: Sequence[CameraFile], reader: BatchReader
 ) -> MediaAvailable:
     """Where the files of a batch are; frames are counted in ticks of ``rate`` a second."""
-    base = f"/api/v1/media/tasks/{task.id}/environments/{task.environment_id}/cameras"
     urls = (
         MediaUrl(
             camera_id=file.camera_id,
             sub_video_filename=file.sub_video.filename,
-            url=f"{base}/{file.camera_id}/sub_videos/{file.sub_video.filename}",
+            url=media_path(task.id, task.environment_id, file.camera_id, file.sub_video.filename),
             start_global_frame_index=first_tick,
             num_frames_in_sub_video=reader.ticks_of(file.camera_id),
             fps=rate,
@@ -40,6 +41,16 @@ def media_available(
         for file in files
     )
     return MediaAvailable(payload=MediaPayload(sub_video_batch_index=batch_index, media_urls=tuple(urls)))
+
+
+def sub_video_ticks(files: Sequence[CameraFile], reader: BatchReader) -> list[SubVideoTicks]:
+    """The same files as history keeps them."""
+    return [
+        SubVideoTicks(
+            file.camera_id, file.sub_video.filename, file.probe.start_time_s, reader.media_times_of(file.camera_id)
+        )
+        for file in files
+    ]
 
 
 def tracking_update(

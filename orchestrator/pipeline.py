@@ -31,7 +31,7 @@ from orchestrator.identity.recording import sample_step
 from orchestrator.log import bind
 from orchestrator.lookahead import LookAhead, OpenBatch, Tick
 from orchestrator.media import Batch, SubVideo, plan_batches
-from orchestrator.messages import corrections_of, media_available, tracking_update
+from orchestrator.messages import corrections_of, media_available, sub_video_ticks, tracking_update
 from orchestrator.metrics import StageClock
 from orchestrator.progress import Progress
 from orchestrator.services import Services
@@ -185,6 +185,7 @@ class Pipeline:
         await self._services.events.publish(self._task.id, announcement)
         etags = {file.camera_id: file.sub_video.etag for file in of.files}
         await self._writer.begin_batch(index, state.next_tick, of.rate, etags)
+        await self._writer.announce(index, state.next_tick, of.rate, sub_video_ticks(of.files, of.reader))
         await self._progress.enter(TaskStatus.PROCESSING, current_step=_processing(of.batch))
 
     def _restore(self, state: RunState) -> Associator:

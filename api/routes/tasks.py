@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 
 from api.access.audit import audited
-from api.access.rules import COSTLY, OPERATOR, VIEWER, AccessDep
+from api.access.rules import COSTLY, OPERATOR, VIEWER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.models import (
     Action,
@@ -24,7 +25,17 @@ from api.models import (
 )
 from api.problems import UnusableRequestError, problem_responses
 from orchestrator.errors import EventLogError
-from orchestrator.events import EventLog, FocusChanged, FocusPayload, Message, StatusUpdate
+from orchestrator.events import (
+    EventLog,
+    FocusChanged,
+    FocusPayload,
+    MediaPayload,
+    MediaUrl,
+    Message,
+    StatusUpdate,
+    media_path,
+)
+from orchestrator.history.sub_videos import StoredSubVideo, sub_videos_of_task
 from orchestrator.tasks import Place, Task, TaskStore
 
 logger = logging.getLogger(__name__)
@@ -89,6 +100,20 @@ async def status(task_id: str, access: AccessDep) -> StatusAnswer:
     return StatusAnswer.of(await access.task(task_id))
 
 
+@router.get("/{task_id}/media", dependencies=[VIEWER], responses=problem_responses(404, 503))
+async def media(task_id: str, services: ServicesDep, access: AccessDep) -> list[MediaPayload]:
+    """The sub-videos of a task, batch by batch: what its `media_available` messages said, for as long as it is known.
+
+    Empty for a task that was processed before they were written down.
+    """
+    task = await access.task(task_id)
+    files = await sub_videos_of_task(services.database.history, task.id)
+    return [
+        MediaPayload(sub_video_batch_index=batch, media_urls=tuple(_media_url(access, task, each) for each in of_batch))
+        for batch, of_batch in groupby(files, key=lambda each: each.batch)
+    ]
+
+
 @router.post("/{task_id}/ticket", dependencies=[VIEWER], responses=problem_responses(404, 503))
 async def ticket(task_id: str, access: AccessDep) -> TicketAnswer:
     """Where to follow a task from a page, which cannot send headers with a WebSocket; anew for every connection."""
@@ -108,6 +133,18 @@ async def control(task_id: str, body: ControlRequest, services: ServicesDep, acc
     task = await _apply(services.database.store, task_id, body)
     await _announce(services.events, task, body)
     return ControlAnswer.of(task)
+
+
+def _media_url(access: Access, task: Task, file: StoredSubVideo) -> MediaUrl:
+    return MediaUrl(
+        camera_id=file.camera_id,
+        sub_video_filename=file.filename,
+        url=access.ticketed(media_path(task.id, task.environment_id, file.camera_id, file.filename), task),
+        start_global_frame_index=file.first_frame,
+        num_frames_in_sub_video=file.frames,
+        fps=file.rate,
+        start_time_s=file.start_time_s,
+    )
 
 
 async def _apply(store: TaskStore, task_id: str, body: ControlRequest) -> Task:

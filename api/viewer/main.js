@@ -23,13 +23,14 @@ function open() {
   view?.close();
   place.replaceChildren();
   state.replaceChildren();
-  const actions = { onOpen: (id, there) => (location.hash = hashOf(id, there)), onError: showError };
+  const onMove = (id, there) => location.hash !== hashOf(id, there) && history.replaceState(null, "", hashOf(id, there));
+  const actions = { onOpen: (id, there) => (location.hash = hashOf(id, there)), onMove, onError: showError };
   view = taskId ? new Workspace(taskId, at, { ...actions, place, state }) : new Home(actions);
   main.replaceChildren(view.element);
   document.title = taskId ? "SpotOn: task" : "SpotOn";
 }
 
-/** `#/task/<id>?frame=120&person=<global id>`, the latter two if wanted. */
+/** `#/task/<id>?t=12.5&person=<global id>`; `t` in seconds, or `frame` in place of it. */
 function hashOf(taskId, there = {}) {
   const given = Object.entries(there).filter(([, value]) => value !== null && value !== undefined);
   return `#/task/${encodeURIComponent(taskId)}${given.length ? `?${new URLSearchParams(given)}` : ""}`;
@@ -38,8 +39,11 @@ function hashOf(taskId, there = {}) {
 function parse(hash) {
   const found = hash.match(/^#\/task\/([^/?]+)(?:\?(.*))?$/);
   if (!found) return {};
-  const { frame, person } = Object.fromEntries(new URLSearchParams(found[2] ?? ""));
-  return { taskId: decodeURIComponent(found[1]), at: { ...(/^\d+$/.test(frame ?? "") && { frame: Number(frame) }), person } };
+  const given = new URLSearchParams(found[2] ?? "");
+  const at = {};
+  for (const name of ["t", "frame"]) if (/^\d+(\.\d+)?$/.test(given.get(name) ?? "")) at[name] = Number(given.get(name));
+  if (given.get("person")) at.person = given.get("person");
+  return { taskId: decodeURIComponent(found[1]), at };
 }
 
 function showError(error) {

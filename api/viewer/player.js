@@ -22,7 +22,7 @@ export class Player {
   }
 
   play() {
-    if (this.position >= this._recording.duration - END_S && this._recording.isFinal) this.position = 0;
+    if (this.position >= this._recording.duration - END_S && this._recording.isWhole) this.position = 0;
     this.playing = true;
   }
 
@@ -68,9 +68,9 @@ export class Player {
   }
 
   _advance(seconds) {
-    const { duration, knownUntil, isFinal } = this._recording;
-    this.position = Math.min(this.position + seconds, isFinal ? duration : knownUntil);
-    if (isFinal && this.position >= duration - END_S) {
+    const { duration, knownUntil, isWhole } = this._recording;
+    this.position = Math.min(this.position + seconds, isWhole ? duration : knownUntil);
+    if (isWhole && this.position >= duration - END_S) {
       this.playing = false;
       this.position = Math.max(0, duration - END_S);
       this.pause();
@@ -99,8 +99,8 @@ export class Player {
   }
 
   _resultsLate() {
-    const { isFinal, knownUntil } = this._recording;
-    if (isFinal) return false;
+    const { isWhole, knownUntil } = this._recording;
+    if (isWhole) return false;
     return knownUntil - this.position < (this.waiting === "results" ? RESUME_WITH_S : 1e-6);
   }
 }

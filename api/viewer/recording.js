@@ -19,7 +19,7 @@ export class Recording {
     this.tracklets = new Map(); // `${camera}/${track}` -> Tracklet
     this.cameraIds = [];
     this.focus = null;
-    this.lost = null;
+    this.filling = false; // whether earlier ticks are still on their way from history
     this.version = 0; // rises with everything that changes what is drawn
     this.lastFrame = -1;
     this._ticks = new Map(); // camera -> batch index -> [{time, frame, shown: [tracklet, row, ...]}] by time
@@ -33,7 +33,6 @@ export class Recording {
     else if (type === "status_update") this._status(payload);
     else if (type === "identity_corrected") payload.corrections.forEach((each) => this._correct(each));
     else if (type === "focus_changed") this.focus = payload.global_id;
-    else if (type === "messages_lost") this.lost = payload;
     else if (type === "batch_processing_complete") this._complete(payload.sub_video_batch_index);
     else return type;
     this.version += 1;
@@ -44,6 +43,11 @@ export class Recording {
     return FINAL.has(this.status?.status);
   }
 
+  /** Whether everything that will ever be known of the task is here. */
+  get isWhole() {
+    return this.isFinal && !this.filling;
+  }
+
   /** Seconds of video that can be played. */
   get duration() {
     const last = this.batches.at(-1);
@@ -52,7 +56,7 @@ export class Recording {
 
   /** Up to where results are known, as a position; all of it once the task has ended. */
   get knownUntil() {
-    if (this.isFinal) return this.duration;
+    if (this.isWhole) return this.duration;
     const last = this.batches.findLast((each) => each.startFrame <= this.lastFrame);
     if (!last) return 0;
     return last.complete ? last.start + last.duration : this.positionOf(this.lastFrame);

@@ -11,6 +11,7 @@ const TOKEN_KEY = "spoton.token";
 const DEADLINE_MS = 15_000;
 const SEARCH_DEADLINE_MS = 60_000;
 const SEARCH_PEOPLE = 12;
+const TICKS_A_PAGE = 240;
 const PIECE_BYTES = 2 ** 20;
 /** Seen to go on by itself where an answer to a Range ends early; other browsers are given whole answers. */
 const IN_PIECES = "chrome" in window;
@@ -43,6 +44,11 @@ export const status = (taskId) => call(`${task(taskId)}/status`);
 export const start = (request) => call(`${API}processing-tasks/start`, { json: request });
 export const control = (taskId, action, globalId) =>
   call(`${task(taskId)}/control`, { json: { action, ...(globalId && { global_id: globalId }) } });
+/** A task's sub-videos, batch by batch: payloads of `media_available`. */
+export const media = (taskId) => call(`${task(taskId)}/media`);
+/** {ticks, next}: payloads of `tracking_update` from a frame on, and where the next page begins. */
+export const ticks = (taskId, from) =>
+  call(`${API}analytics_data/tasks/${encodeURIComponent(taskId)}/ticks?${query({ from_frame: from, limit: TICKS_A_PAGE })}`);
 export const health = () => call("health");
 
 export const heatmap = (taskId, cellM) => call(`${API}analytics_data/heatmap?${query({ task_id: taskId, cell_m: cellM })}`);

@@ -4,6 +4,7 @@ import { element, icon } from "./dom.js";
 import { Feed } from "./feed.js";
 import { statePill } from "./home.js";
 import { MapView } from "./map.js";
+import { Past } from "./past.js";
 import { PersonPanel } from "./person.js";
 import { Player } from "./player.js";
 import { Recording } from "./recording.js";
@@ -13,16 +14,18 @@ import { Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 
 const REFRESH_MS = 500; // of everything that is not tied to a frame
+const ADDRESS_EVERY_MS = 3000; // while it plays: browsers refuse pages that change theirs too often
 const HEAT_EVERY_MS = 5000;
 const HEAT_CELL_M = 0.5;
 
 /** One task: its cameras, map, timeline and people, all at the same position and with the same person in focus. */
 export class Workspace {
-  /** `at`: {frame, person} to begin with, or neither. */
-  constructor(taskId, at, { onOpen, onError, place, state }) {
+  /** `at`: {t, frame, person}, whatever a link names to begin with: seconds, a global frame index, a global id. */
+  constructor(taskId, at, { onOpen, onMove, onError, place, state }) {
     this._taskId = taskId;
     this._at = at;
     this._onOpen = onOpen;
+    this._onMove = onMove;
     this._onError = onError;
     this._place = place;
     this._state = state;
@@ -37,6 +40,7 @@ export class Workspace {
     this._closed = true;
     clearInterval(this._timer);
     this._feed?.close();
+    this._past?.close();
     this._player?.close();
     this._cutter?.close();
     this._search?.close();
@@ -85,6 +89,7 @@ export class Workspace {
       position,
       frame: this.recording.frameAt(position),
       playing,
+      filling: this.recording.filling,
       settled,
       waiting,
       rate,
@@ -164,11 +169,39 @@ export class Workspace {
     if (!this.recording.isFinal) this._player.play();
   }
 
+  /** Messages that come while earlier ones are fetched from history wait for them. */
   _take(message) {
+    if (message.type === "messages_lost") return this._recall();
+    if (this._held && message.type !== "status_update") return this._held.push(message);
+    this._tell(message);
+  }
+
+  async _recall() {
+    if (this._past) return;
+    this._held = [];
+    this.recording.filling = true;
+    this._past = new Past(
+      this._taskId,
+      (message) => this._tell(message),
+      (text) => {
+        this._trouble = text;
+        this._showBanner();
+      },
+    );
+    const firstHeld = () => this._held.find(({ type }) => type === "tracking_update")?.payload.global_frame_index ?? Infinity;
+    this._forgotten = !(await this._past.tell(this.recording.lastFrame + 1, firstHeld));
+    if (this._closed) return;
+    const held = this._held;
+    this._held = this._past = null;
+    this.recording.filling = false;
+    this.recording.version += 1;
+    for (const message of held) this._tell(message);
+    this._showBanner();
+  }
+
+  _tell(message) {
     const type = this.recording.take(message);
     if (type === "status_update") this._showState();
-    if (type === "messages_lost") this._showBanner();
-    if (this._at.frame !== undefined && this.recording.lastFrame >= this._at.frame) this._goTo(this._at);
     if (type === "focus_changed") this.focus(this.recording.focus, { tell: false });
   }
 
@@ -188,6 +221,8 @@ export class Workspace {
   }
 
   _refresh() {
+    this._arrive();
+    this._noteAddress();
     if (this._refreshed === this.recording.version) return;
     this._refreshed = this.recording.version;
     this._map.measure();
@@ -214,12 +249,13 @@ export class Workspace {
 
   /** The one thing that is wrong, if anything is. */
   _showBanner() {
-    const { status, lost, batches } = this.recording;
+    const { status, batches } = this.recording;
     let text = "";
     if (["waiting", "refused"].includes(this._connection)) text = this._connectionText;
     else if (status.status === "FAILED") text = `The task failed: ${status.details?.error ?? status.current_step}`;
-    else if (lost && !batches.length) text = "What this task said is no longer kept, so it cannot be watched: start it again.";
-    else if (lost) text = "The first results of this task are no longer kept: what is shown begins later.";
+    else if (this._trouble) text = this._trouble;
+    else if (this._forgotten && !batches.length) text = "What this task saw is no longer kept, so it cannot be watched: start it again.";
+    else if (this._forgotten) text = "The first results of this task are no longer kept: what is shown begins later.";
     this._banner.hidden = !text;
     if (this._banner.textContent !== text) this._banner.textContent = text;
   }
@@ -231,10 +267,41 @@ export class Workspace {
   }
 
   _goTo({ frame, person }) {
+    this._stand(this.recording.positionOf(frame) + 1e-4, person);
+  }
+
+  _stand(position, person) {
     this._at = {};
     this._player.pause();
-    this._player.seek(this.recording.positionOf(frame) + 1e-4);
+    this._player.seek(position);
     if (person) this.focus(person);
+  }
+
+  /** Goes where the link leads as soon as that is known. */
+  _arrive() {
+    const { recording } = this;
+    const { t, frame, person } = this._at;
+    if (frame !== undefined) {
+      if (recording.lastFrame >= frame) this._goTo(this._at);
+    } else if (t !== undefined) {
+      if (recording.batches.length && (recording.knownUntil >= t || recording.isWhole)) this._stand(t, person);
+    } else if (person) {
+      const found = recording.people.get(person);
+      if (found) return this._goTo({ frame: found.firstFrame, person });
+      if (!recording.isWhole || this._connection !== "ended") return;
+      this._at = {};
+      this._onError(new Error(`Nobody in this task is called ${person}.`));
+    }
+  }
+
+  /** Keeps time and person in the page's address, so that a reload or a link leads back here. */
+  _noteAddress() {
+    if (Object.keys(this._at).length) return;
+    const { playing, position } = this._player;
+    if (playing && performance.now() - (this._notedAt ?? 0) < ADDRESS_EVERY_MS) return;
+    this._notedAt = performance.now();
+    const t = Math.ceil(position * 1000) / 1000; // up, so as not to end before the frame
+    this._onMove(this._taskId, { t: t || null, person: this._focus });
   }
 
   _controls(status) {

@@ -21,6 +21,7 @@ from orchestrator.events.messages import (
     TrackingPayload,
     TrackingUpdate,
     TrackPayload,
+    media_path,
     track_payloads,
 )
 from orchestrator.events.signals import Doorbell
@@ -47,5 +48,6 @@ __all__ = [
     "TrackPayload",
     "TrackingPayload",
     "TrackingUpdate",
+    "media_path",
     "track_payloads",
 ]

@@ -231,6 +231,11 @@ class MessagesLost(Message):
     payload: LostPayload
 
 
+def media_path(task_id: str, environment_id: str, camera_id: str, filename: str) -> str:
+    """Where the API serves a sub-video of a task."""
+    return f"/api/v1/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id}/sub_videos/{filename}"
+
+
 def track_payloads(tracks: Tracks, identities: Identities) -> list[TrackPayload]:
     """The tracks of one camera as clients get them: boxes to 0.01 px, map positions to the millimetre."""
     places = identities.map_xy.round(3)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.errors import HistoryError
 from orchestrator.history.pool import Pool, database_errors, transaction
 
-HEAD = "0009"
+HEAD = "0010"
 """The latest revision in ``migrations/versions``."""
 TARGET = "head"
 _STATEMENT_TIMEOUT = "1h"

@@ -33,6 +33,7 @@ from orchestrator.history.rows import (
     embeddings_copy,
 )
 from orchestrator.history.search import ensure_index
+from orchestrator.history.sub_videos import SubVideoTicks, store_sub_videos
 from orchestrator.history.tracklets import Spans, Tracklet, rewrite_tracklets, store_tracklets
 from orchestrator.inference.protocols import ModelId
 from orchestrator.tasks import Task
@@ -152,6 +153,20 @@ class HistoryWriter:
                 cursor = await connection.execute(statement, (self._task.id, start))
                 if cursor.rowcount > 0:
                     logger.info("removed %d unfinished rows of %s", cursor.rowcount, table)
+
+    async def announce(
+        self, batch_index: int, first_frame: int, rate: float, sub_videos: Sequence[SubVideoTicks]
+    ) -> None:
+        """Writes down which files a batch has, so that it can be watched when its messages are gone.
+
+        Raises:
+            HistoryError: the database does not answer.
+            IllegalTransitionError: another attempt has taken over.
+        """
+        first_time = Clock(self._origin, rate).time_of(first_frame)
+        async with transaction(self._pool, f"announce batch {batch_index}") as connection:
+            await self._require_lease(connection)
+            await store_sub_videos(connection, self._task.id, batch_index, first_frame, first_time, rate, sub_videos)
 
     async def add(self, tick: int, frames: Sequence[Frame], results: Sequence[CameraOutcome]) -> None:
         """Takes in one tick, its frames and results row by row; waits only while too many rows wait to be written.

@@ -23,10 +23,12 @@ from orchestrator.events import (
     MediaUrl,
     StatusUpdate,
     TrackingUpdate,
+    media_path,
     track_payloads,
 )
 from orchestrator.history.pool import open_pool
 from orchestrator.history.schema import ensure_schema
+from orchestrator.history.sub_videos import SubVideoTicks
 from orchestrator.history.writer import HistoryWriter
 from orchestrator.inference.protocols import ModelId
 from orchestrator.settings import Settings
@@ -107,14 +109,14 @@ def person(task: Task, track: int) -> str:
 
 def media(task: Task, batch: int) -> MediaPayload:
     """The files of one batch."""
-    base = f"/api/v1/media/tasks/{task.id}/environments/court/cameras"
+    name = f"sub_video_{batch + 1:02d}.mp4"
     return MediaPayload(
         sub_video_batch_index=batch,
         media_urls=tuple(
             MediaUrl(
                 camera_id=camera,
-                sub_video_filename=f"sub_video_{batch + 1:02d}.mp4",
-                url=f"{base}/{camera}/sub_videos/sub_video_{batch + 1:02d}.mp4",
+                sub_video_filename=name,
+                url=media_path(task.id, "court", camera, name),
                 start_global_frame_index=batch * TICKS,
                 num_frames_in_sub_video=TICKS,
                 fps=FPS,
@@ -140,9 +142,12 @@ class Worker:
         """Announces the files of a batch."""
         await self.enter(TaskStatus.PROCESSING, current_step=f"processing sub-video batch {batch}")
         await self.log.publish(self.task.id, MediaAvailable(payload=media(self.task, batch)))
-        await self._writer.begin_batch(
-            batch, batch * TICKS, FPS, {camera: f"{self.task.id} {camera}" for camera in CAMERAS}
-        )
+        etags = {camera: f"{self.task.id} {camera}" for camera in CAMERAS}
+        await self._writer.begin_batch(batch, batch * TICKS, FPS, etags)
+        times = [round(tick / FPS, 6) for tick in range(TICKS)]
+        name = f"sub_video_{batch + 1:02d}.mp4"
+        files = [SubVideoTicks(camera, name, 0.0, times) for camera in CAMERAS]
+        await self._writer.announce(batch, batch * TICKS, FPS, files)
 
     async def ticks(self, frames: range) -> None:
         """Says and stores some ticks of a batch that has begun."""

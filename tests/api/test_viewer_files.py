@@ -30,6 +30,9 @@ async def test_the_page_is_served_at_the_root(client):
     assert page.headers["content-type"].startswith("text/html")
     assert "viewer/main.js" in page.text
     assert "default-src 'self'" in page.headers["content-security-policy"]
+    again = await client.get("/", headers={"If-None-Match": page.headers["etag"]})
+    assert again.status_code == 304
+    assert "content-security-policy" not in again.headers  # it would take the place of the page's own
 
 
 async def test_every_file_is_served_and_asked_for_again_only_when_changed(client):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -11,7 +12,22 @@ import pytest_asyncio
 from playwright.async_api import Browser, Request
 
 from orchestrator.settings import Settings
-from tests.api.recordings import BATCHES, BITS, BLOCK, CAMERAS, FPS, SIZE_HW, TICKS, worker, write_site
+from orchestrator.tasks import TaskStatus
+from tests.api.recordings import (
+    BATCHES,
+    BITS,
+    BLOCK,
+    CAMERAS,
+    FPS,
+    SITTER,
+    SIZE_HW,
+    TICKS,
+    WALKER,
+    person,
+    seen,
+    worker,
+    write_site,
+)
 from tests.api.viewer_page import CHROMIUM, ViewerPage, chromium, note_faults
 
 pytestmark = [
@@ -110,7 +126,67 @@ async def test_nine_cameras_play_in_step_over_six_connections(viewer: ViewerPage
     await viewer.shoot("nine")
 
 
-async def stand_at(viewer: ViewerPage, frame: int) -> None:
+async def test_a_task_whose_messages_are_gone_is_watched_out_of_history(viewer: ViewerPage, court: Settings) -> None:
+    async with worker(court) as found:
+        await found.process()
+        await found.log.delete(found.task.id)
+        task = found.task
+    page = viewer.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+    await page.goto(f"{viewer.url}/#/task/{task.id}")
+    await viewer.until("now.filling === false && now.connection === 'ended'")
+    assert {path.rpartition("/")[2] for path in asked if task.id in path} >= {"media", "ticks"}
+    for frame in (20, TICKS + 9):
+        state = await stand_at(viewer, frame)
+        picture = await page.evaluate(READ_NUMBERS, PICTURE)
+        assert picture["numbers"] == [frame] * len(CAMERAS)
+        for camera in CAMERAS:
+            told = seen(task, camera, frame)
+            drawn = state["cameras"][camera]["boxes"]
+            assert [(each["track"], each["globalId"]) for each in drawn] == list(
+                zip(told.tracks.track_ids.tolist(), told.identities.global_ids, strict=True)
+            )
+            boxes = np.array([each["box"] for each in drawn]).reshape(-1, 4)
+            assert boxes == pytest.approx(told.tracks.boxes, abs=0.01)
+        assert {each["globalId"] for each in state["map"]} == {person(task, WALKER), person(task, SITTER)}
+    walker = page.locator(f".row[data-person='{person(task, WALKER)}']")
+    assert await walker.locator(".span").count() == len(CAMERAS)
+    await walker.locator(".who").click()
+    await page.locator(".person .facts", has_text="by 9 of 9 cameras").wait_for(timeout=5_000)
+    await viewer.shoot("history")
+
+
+async def test_a_link_leads_to_person_and_time_and_a_reload_stays_there(viewer: ViewerPage, court: Settings) -> None:
+    async with worker(court) as found:  # under way: its second half is yet to come
+        await found.begin(0)
+        await found.ticks(range(TICKS))
+        await found.complete(0)
+        await found.begin(1)
+        await found.ticks(range(TICKS, TICKS + 12))
+        page, task = viewer.page, found.task
+        sitter = person(task, SITTER)
+        await page.goto(f"{viewer.url}/#/task/{task.id}?t=2.5&person={sitter}")
+        await viewer.until(f"now.frame === 30 && !now.playing && now.focus === '{sitter}'")
+        await page.keyboard.press("Shift+ArrowLeft")
+        await page.keyboard.press("ArrowRight")
+        await viewer.until("now.frame === 1")
+        await page.wait_for_function("() => location.hash.includes('t=0.084')", timeout=3_000)
+        await page.reload()
+        await viewer.until(f"now.frame === 1 && now.focus === '{sitter}' && now.connection === 'live'")
+        await found.ticks(range(TICKS + 12, 2 * TICKS))
+        await found.complete(1)
+        await found.enter(TaskStatus.PROCESSING)
+        await found.enter(TaskStatus.COMPLETED)
+        await viewer.until(f"now.connection === 'ended' && now.knownUntil === {BATCHES * TICKS / FPS}")
+    await page.goto(f"{viewer.url}/#/task/{task.id}?person={person(task, WALKER)}")
+    await viewer.until(f"now.focus === '{person(task, WALKER)}' && now.frame === 0")
+    await page.goto(f"{viewer.url}/#/task/{task.id}?person=nobody-7")
+    await page.locator(".toast", has_text="nobody-7").wait_for(timeout=10_000)
+
+
+async def stand_at(viewer: ViewerPage, frame: int) -> dict[str, Any]:
     """Seeks, and waits until every camera shows exactly the frame."""
     await viewer.page.evaluate("position => window.spoton.seek(position)", (frame + 0.25) / FPS)
     await viewer.until(f"Object.values(now.cameras).every(each => each?.exact && each.frame === {frame})")
+    return await viewer.state()
