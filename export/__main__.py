@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     detector.add_argument("--weights", required=True, help="torchvision's name (COCO_V1), checkpoint or safetensors")
     detector.add_argument("--height", type=int, default=384)
     detector.add_argument("--width", type=int, default=672)
+    _add_precision(detector)
     detector.add_argument("--out", type=Path, help="default: the architecture's name with .onnx, in this folder")
     detector.set_defaults(run=_detector)
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     reid.add_argument("--architecture", help="default: what the checkpoint's names say")
     reid.add_argument("--neck", choices=("after", "before"), default="after", help="CLIP-ReID: side of the neck")
     reid.add_argument("--camera", type=int, help="CLIP-ReID: training camera of the side information; default: mean")
-    reid.add_argument("--precision", type=Precision, choices=[Precision.FP32, Precision.FP16], default=Precision.FP32)
+    _add_precision(reid)
     reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
     reid.set_defaults(run=_reid)
 
@@ -109,6 +110,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_precision(parser: argparse.ArgumentParser) -> None:
+    choices = [Precision.FP32, Precision.FP16]
+    parser.add_argument("--precision", type=Precision, choices=choices, default=Precision.FP32)
+
+
 def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--onnx", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -126,7 +132,7 @@ def _detector(arguments: argparse.Namespace) -> None:
 
     size = {"height": arguments.height, "width": arguments.width}
     out = arguments.out or Path(f"{arguments.architecture}.onnx")
-    source = export_detector_file(arguments.architecture, arguments.weights, out, **size)
+    source = export_detector_file(arguments.architecture, arguments.weights, out, **size, precision=arguments.precision)
     print(f"{out}: {source.model_id}")
 
 

@@ -8,7 +8,8 @@
     triton: triton:8001           # optional: a server of the repository, which loads what is new
     detector:
       architecture: fasterrcnn_resnet50_fpn_v2
-      weights: detector.pth
+      weights: detector.pth       # or torchvision's name: COCO_V1
+      precision: fp16             # or fp32, the default
       height: 768
       width: 1344
     reid:
@@ -21,6 +22,7 @@ Relative paths are relative to the file's own folder.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -43,6 +45,7 @@ from export.plans import BUILD_TIMEOUT_S, WORKSPACE_MIB
 from export.precision import Precision
 from export.serving import DETECTOR, Serving, Target, default_serving
 
+_PUBLISHED_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 FOLDER = "folder"
 """Key of the validation context: what relative paths start from."""
 
@@ -62,6 +65,13 @@ def _resolved(path: Path, info: ValidationInfo) -> Path:
     return Path(info.context[FOLDER], path.expanduser()) if info.context else path
 
 
+def _file_or_name(weights: Path | str, info: ValidationInfo) -> Path | str:
+    """A path where it looks like one: torchvision's names (``COCO_V1``) have neither folder nor suffix."""
+    path = Path(weights)
+    is_name = _PUBLISHED_NAME.fullmatch(str(weights)) and not _resolved(path, info).exists()
+    return str(weights) if is_name else _resolved(path, info)
+
+
 def _host_and_port(address: str) -> str:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
@@ -71,6 +81,7 @@ def _host_and_port(address: str) -> str:
 
 ResolvedPath = Annotated[Path, AfterValidator(_resolved)]
 Side = Annotated[int, Field(gt=0, multiple_of=32)]
+HalfOrSingle = Literal[Precision.FP32, Precision.FP16]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -99,12 +110,14 @@ class ServingConfig(_Section):
 
 
 class DetectorConfig(_Section):
-    """A Faster R-CNN."""
+    """A Faster R-CNN; see ``export.detectors``."""
 
     architecture: str
-    weights: ResolvedPath
+    weights: Annotated[Path | str, AfterValidator(_file_or_name)]
+    """A file, or a name under which torchvision publishes weights, which are downloaded once."""
     height: Side
     width: Side
+    precision: HalfOrSingle = Precision.FP32
     serving: ServingConfig = ServingConfig()
 
 
@@ -114,7 +127,7 @@ class ReidConfig(_Section):
     weights: ResolvedPath
     architecture: str | None = None
     """None: what the names in the file say."""
-    precision: Literal[Precision.FP32, Precision.FP16] = Precision.FP32
+    precision: HalfOrSingle = Precision.FP32
     neck: Literal["after", "before"] = "after"
     camera: Annotated[int, Field(ge=0)] | None = None
     serving: ServingConfig = ServingConfig()

@@ -12,14 +12,22 @@ from export.precision import Precision
 from export.reid import export_reid
 
 
-def export_detector_file(architecture: str, weights: Path | str, out: Path, *, height: int, width: int) -> ModelSource:
+def export_detector_file(
+    architecture: str,
+    weights: Path | str,
+    out: Path,
+    *,
+    height: int,
+    width: int,
+    precision: Precision = Precision.FP32,
+) -> ModelSource:
     """Builds the detector, fills it from a file or torchvision's published weights and writes ``out``.
 
     Returns what it was made from.
     Raises ``UnknownArchitectureError``, ``WeightsError``, ``FileNotFoundError``; ``ValueError`` for an unfit size.
     """
     model = load_detector(architecture, str(weights), height, width)
-    source = ModelSource(architecture, digest_of(model))
+    source = ModelSource(architecture, digest_of(model), precision)
     export_detector(model, out, height=height, width=width, source=source)
     return source
 

@@ -111,9 +111,10 @@ def _detector_file(work: Path, wanted: DetectorConfig) -> OnnxFile:
     def make() -> None:
         from export.onnx_models import export_detector_file
 
-        export_detector_file(wanted.architecture, wanted.weights, path, height=wanted.height, width=wanted.width)
+        size = {"height": wanted.height, "width": wanted.width}
+        export_detector_file(wanted.architecture, wanted.weights, path, **size, precision=wanted.precision)
 
-    description = f"{wanted.architecture}, {wanted.height} x {wanted.width}, from {wanted.weights}"
+    description = f"{wanted.architecture}, {wanted.height} x {wanted.width}, {wanted.precision}, from {wanted.weights}"
     return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
 
 
@@ -132,11 +133,14 @@ def _reid_file(work: Path, wanted: ReidConfig) -> OnnxFile:
     return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
 
 
-def _facts(options: Mapping[str, object], weights: Path) -> Facts:
-    """What an ONNX file depends on; how it is served and where its weights lie are not of that."""
+def _facts(options: Mapping[str, object], weights: Path | str) -> Facts:
+    """What an ONNX file depends on; how it is served and where its weights lie are not of that.
+
+    Published weights are known by their name: torchvision never puts others under it.
+    """
     return {
         "options": {name: value for name, value in options.items() if name not in ("serving", "weights")},
-        "weights": digest(weights),
+        "weights": digest(weights) if isinstance(weights, Path) else weights,
         "sources": {str(path.relative_to(SOURCES)): digest(path) for path in sorted(SOURCES.rglob("*.py"))},
         "packages": {name: version(name) for name in EXPORTERS},
     }

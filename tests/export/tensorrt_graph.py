@@ -74,7 +74,7 @@ SURVIVORS = ("NonMaxSuppression", "Gather", "Cast")
 
 def misfits(model: onnx.ModelProto) -> list[str]:
     """A sentence for everything that does not fit; none for a graph that does."""
-    graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
+    graph = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
     shapes = {value.name: value.type.tensor_type.shape for value in [*graph.value_info, *graph.output]}
     found, survivors = [], set()
     for node in graph.node:
@@ -87,6 +87,18 @@ def misfits(model: onnx.ModelProto) -> list[str]:
             found.append(f"{node.name}: {node.op_type} has as many rows as there are survivors")
         elif not of_survivors or node.op_type == "ScatterND":
             found += [f"{node.name}: {name} has no fixed shape" for name in node.output if not _is_fixed(shapes, name)]
+    return found
+
+
+def computed_in(model: onnx.ModelProto) -> dict[str, set[str]]:
+    """Types of the first input of each kind of node: what a strongly typed TensorRT network computes it in."""
+    graph = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
+    types = {value.name: value.type.tensor_type.elem_type for value in [*graph.value_info, *graph.input, *graph.output]}
+    types |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    found: dict[str, set[str]] = {}
+    for node in graph.node:
+        if node.input:
+            found.setdefault(node.op_type, set()).add(onnx.TensorProto.DataType.Name(types[node.input[0]]))
     return found
 
 

@@ -30,6 +30,13 @@ def test_paths_start_from_the_file(tmp_path: Path) -> None:
     assert config.detector.weights == tmp_path / "weights" / "d.pth"
 
 
+def test_torchvisions_names_are_no_paths(tmp_path: Path) -> None:
+    path = written(tmp_path, {**GOOD, "detector": {**GOOD["detector"], "weights": "COCO_V1"}})
+    assert load_config(path).detector.weights == "COCO_V1"
+    (tmp_path / "COCO_V1").touch()
+    assert load_config(path).detector.weights == tmp_path / "COCO_V1"
+
+
 def test_the_command_line_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = written(tmp_path, GOOD)
     monkeypatch.chdir("/")
@@ -54,6 +61,7 @@ def test_what_is_not_given_is_the_default(tmp_path: Path) -> None:
         ({"target": "rockets"}, "target: Input should be 'tensorrt', 'onnxruntime_cuda' or 'cpu'"),
         ({"detector": {**GOOD["detector"], "height": 700}}, "detector.height: Input should be a multiple of 32"),
         ({"detector": {"weights": "d", "height": 64, "width": 64}}, "detector.architecture: Field required"),
+        ({"detector": {**GOOD["detector"], "precision": "int4"}}, "detector.precision: Input should be"),
         ({"reid": {"weights": "r", "bottleneck": 1}}, "reid.bottleneck: Extra inputs are not permitted"),
         (
             {"reid": {"weights": "r", "serving": {"batches": [4, 4]}}},

@@ -1,3 +1,4 @@
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from export.detector import BatchedFasterRCNN, export_detector
 from export.onnx_file import ModelSource
 from export.precision import Precision
 from export.reference import Found, eager_people
+from export.repository import precision_of
 from export.verify import SURE, TOLERANCES, Tolerance, _Twins
 from tests.export.conftest import HEIGHT, WIDTH, open_session
 from tests.export.crowds import Crowd, crowd, fitted_detector
-from tests.export.tensorrt_graph import misfits
+from tests.export.tensorrt_graph import computed_in, misfits
 
 pytestmark = pytest.mark.timeout(400)
 """Tracing the network takes a while on a busy machine."""
@@ -26,6 +28,8 @@ LITE0 = "fasterrcnn_lite0_fpn"
 BATCHES = range(1, 17)
 FEWER_BATCHES = (1, 2, 3, 8, 16)
 """Of the ResNets, where a batch takes seconds: the graphs differ in nothing that knows the batch."""
+HALVED = (LITE0, "fasterrcnn_resnet50_fpn_v2")
+"""Traced a second time, which takes a while."""
 LEAST_PEOPLE = 20
 ROWS = {"rpn_post_nms_top_n_test": 120, "box_detections_per_img": 40}
 """Of torchvision's networks: fewer proposals than its own 1000, to save time, and fewer rows than some crowds fill."""
@@ -43,6 +47,10 @@ class Exported:
     @property
     def rows(self) -> int:
         return self.model.roi_heads.detections_per_img
+
+    @property
+    def is_trained(self) -> bool:
+        return len(self.model.roi_heads.box_predictor.cls_score.bias) == 2
 
     @property
     def is_quick(self) -> bool:
@@ -145,6 +153,32 @@ def test_tensorrt_parses_every_node_and_knows_every_shape(case: Exported) -> Non
     kinds = [node.op_type for node in graph.graph.node]
     assert kinds.count("NonMaxSuppression") == kinds.count("ScatterND") == 2
     assert kinds.count("RoiAlign") == 1
+
+
+@pytest.mark.parametrize("case", HALVED, indirect=True)
+def test_in_half_precision_the_people_are_those_that_torchvision_finds(case: Exported, tmp_path: Path) -> None:
+    """Outside the crowd that its heads were fitted to, a random network is torn between neighbouring boxes."""
+    chosen = list(range(len(case.pictures))) if case.is_trained else [0, len(case.pictures) - 1]
+    pictures, expected = case.pictures[chosen], [case.people[index] for index in chosen]
+    height, width = pictures.shape[1:3]
+    source = dataclasses.replace(SOURCE, precision=Precision.FP16)
+    export_detector(case.model, tmp_path / "half.onnx", height=height, width=width, source=source)
+    assert max((found.scores > SURE).sum() for found in expected) >= LEAST_PEOPLE
+    assert_twins(expected, found_by(tmp_path / "half.onnx", pictures), TOLERANCES[Precision.FP16])
+    if case.is_trained:  # PyTorch rounds after every operation, ONNX Runtime on a CPU where it likes to
+        with torch.inference_mode():
+            boxes, scores = BatchedFasterRCNN(case.model, height, width, Precision.FP16)(torch.from_numpy(pictures))
+        rows = zip(boxes.numpy(), scores.numpy(), strict=True)
+        found = [Found(one[row > 0], row[row > 0]) for one, row in rows]
+        assert_twins(expected, found, TOLERANCES[Precision.FP16])
+    graph = onnx.load(tmp_path / "half.onnx")
+    assert misfits(graph) == []
+    assert precision_of(graph) is Precision.FP16
+    kinds = computed_in(graph)
+    assert kinds["Conv"] == {"FLOAT16"}
+    assert kinds["Gemm"] == {"FLOAT16", "FLOAT"}
+    for kind in ("NonMaxSuppression", "RoiAlign", "TopK", "Exp", "Softmax", "Sigmoid"):
+        assert kinds[kind] == {"FLOAT"}
 
 
 def test_a_size_off_the_stride_is_refused(detector: FasterRCNN, tmp_path: Path) -> None:

@@ -33,9 +33,10 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files made, in their order; PyTorch is left out."""
     names: list[str] = []
 
-    def make_detector(architecture: str, weights: Path, out: Path, *, height: int, width: int) -> None:
+    def make_detector(architecture: str, weights: Path | str, out: Path, **options: object) -> None:
         names.append(out.name)
-        write_model(out, DETECTOR_TENSORS, {**SOURCE, "weights": weights.read_text()})
+        written = weights.read_text() if isinstance(weights, Path) else weights
+        write_model(out, DETECTOR_TENSORS, {**SOURCE, "weights": written, "options": str(options)})
 
     def make_reid(architecture: str, weights: Path, out: Path, *_: object) -> None:
         names.append(out.name)
@@ -101,6 +102,17 @@ def test_only_what_changed_is_made_again(folder: Path, made: list[str], change: 
     export_all(configured(folder, **changes), print)
     assert made == ["person_reid.onnx"]
     assert versions(folder / "models" / REID) == ([1, 2] if change == "weights" else [1])
+
+
+@pytest.mark.parametrize("change", [{"precision": "fp16"}, {"weights": "COCO_V1"}, {"height": 416}])
+def test_a_detector_of_other_precision_weights_or_size_is_made_again(
+    folder: Path, made: list[str], change: dict[str, Any]
+) -> None:
+    wanted = {"architecture": "net", "weights": "d.pt", "height": 384, "width": 672}
+    export_all(configured(folder), print)
+    export_all(configured(folder, detector=wanted | change), print)
+    export_all(configured(folder, detector=wanted | change), print)
+    assert made == ["person_detector.onnx", "person_reid.onnx", "person_detector.onnx"]
 
 
 def test_other_serving_is_another_version_of_the_same_file(folder: Path, made: list[str]) -> None:
