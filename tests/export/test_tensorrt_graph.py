@@ -29,7 +29,7 @@ SURVIVORS = ("NonMaxSuppression", ["boxes", "scores", "most"], ["survivors"])
     ("nodes", "sentence"),
     [
         ([("NonZero", ["scores"], ["places"])], "places: NonZero is not parsed"),
-        ([("Compress", ["boxes", "scores"], ["some"])], "some: Compress is not parsed"),
+        ([("Unique", ["scores"], ["some"])], "some: Unique is not parsed"),
         ([SURVIVORS, ("Shape", ["survivors"], ["count"])], "count: Shape has as many rows as there are survivors"),
         (
             [SURVIVORS, ("Gather", ["survivors", "column"], ["rows"]), ("Abs", ["rows"], ["all"])],
