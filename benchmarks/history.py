@@ -8,6 +8,7 @@ lease. Rounds alternate, each into an emptied table, and their median ratio coun
 from __future__ import annotations
 
 import argparse
+import asyncio
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -120,7 +121,7 @@ def outcomes(cameras: int, people: int) -> list[Outcome]:
 def encoded(task_id: str, seen: list[Outcome], ticks: int) -> bytes:
     """The rows of so many ticks as one binary COPY."""
     pieces = [Sighting.of(tick, tick / RATE, outcome) for tick in range(ticks) for outcome in seen]
-    return detections_copy(task_id, Clock(BEGAN, RATE), join_sightings(pieces))
+    return b"".join(detections_copy(task_id, Clock(BEGAN, RATE), join_sightings(pieces)))
 
 
 async def copy_detections(pool: Pool, data: bytes) -> None:
@@ -153,6 +154,7 @@ async def _writer(pool: Pool, seen: list[Outcome], ticks: int) -> float:
         for tick in range(ticks):
             frames = [Frame(outcome.camera_id, tick, tick / RATE, pixels) for outcome in seen]
             await writer.add(tick, frames, seen)
+            await asyncio.sleep(0)  # the pipeline, too, waits for something at every tick
         await writer.checkpoint(0, ticks, b"", {})
     return ticks * sum(len(outcome.tracks) for outcome in seen) / (time.perf_counter() - began)
 

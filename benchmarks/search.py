@@ -174,7 +174,7 @@ async def _store(pool: Pool, recording: Recording) -> float:
             rows = np.flatnonzero(recording.environments == number)
             blocks = [_block(recording, rows[recording.cameras[rows] == camera], camera) for camera in range(PARTS)]
             async with connection.cursor() as cursor, cursor.copy(statement) as copy:
-                await copy.write(embeddings_copy(task_id, clock, MODEL, blocks))
+                await copy.write(b"".join(embeddings_copy(task_id, clock, MODEL, blocks)))
         took = time.perf_counter() - began
         await connection.execute(
             "INSERT INTO tracklets SELECT task_id, camera_id, track_id, 'person', min(global_frame_index), "

@@ -22,6 +22,7 @@ EMBEDDING_COLUMNS = (
     *("task_id", "camera_id", "track_id", "global_frame_index", "time", "confidence"),
     *("model_name", "model_version", "embedding", "searchable"),
 )
+PIECE_ROWS = 2_000
 _POSTGRES_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -162,22 +163,26 @@ def join_looks(pieces: Sequence[Looks]) -> list[Looks]:
     ]
 
 
-def detections_copy(task_id: str, clock: Clock, blocks: Sequence[Sighting]) -> bytes:
-    """A whole binary COPY of ``DETECTION_COLUMNS``."""
+def detections_copy(task_id: str, clock: Clock, blocks: Sequence[Sighting]) -> Iterator[bytes]:
+    """A binary COPY of ``DETECTION_COLUMNS`` in pieces: while one is encoded the server stores those before it."""
     task = uuid.UUID(task_id).bytes
-    parts = [HEADER]
+    yield HEADER
     for block in blocks:
         on_map: Bool = np.asarray(np.isfinite(block.map_xy).all(axis=1))
-        parts += [_detections(task, clock, block, rows, mapped) for rows, mapped in ((on_map, True), (~on_map, False))]
-    return b"".join([*parts, TRAILER])
+        for mapped in (True, False):
+            rows = np.flatnonzero(on_map == mapped)
+            for start in range(0, len(rows), PIECE_ROWS):
+                yield _detections(task, clock, block, rows[start : start + PIECE_ROWS], mapped)
+    yield TRAILER
 
 
-def embeddings_copy(task_id: str, clock: Clock, model: ModelId, blocks: Sequence[Looks]) -> bytes:
-    """A whole binary COPY of ``EMBEDDING_COLUMNS``."""
+def embeddings_copy(task_id: str, clock: Clock, model: ModelId, blocks: Sequence[Looks]) -> Iterator[bytes]:
+    """A binary COPY of ``EMBEDDING_COLUMNS`` in pieces."""
     task = uuid.UUID(task_id).bytes
     name, version = model.name.encode(), model.version.encode()
-    parts = [
-        encode_rows(
+    yield HEADER
+    for block in blocks:
+        yield encode_rows(
             len(block.frames),
             [
                 task,
@@ -192,12 +197,10 @@ def embeddings_copy(task_id: str, clock: Clock, model: ModelId, blocks: Sequence
                 block.searchable,
             ],
         )
-        for block in blocks
-    ]
-    return b"".join([HEADER, *parts, TRAILER])
+    yield TRAILER
 
 
-def _detections(task: bytes, clock: Clock, block: Sighting, rows: Bool, mapped: bool) -> bytes:
+def _detections(task: bytes, clock: Clock, block: Sighting, rows: Int64, mapped: bool) -> bytes:
     frames, places = block.frames[rows], block.map_xy[rows]
     return encode_rows(
         len(frames),
