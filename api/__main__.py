@@ -19,6 +19,7 @@ from fastapi import FastAPI
 
 from api.access.commands import run_command
 from api.app import create_app
+from api.heads import BoundedHeads
 from orchestrator.errors import SettingsError, SpotOnError
 from orchestrator.log import configure
 from orchestrator.settings import Settings, load_settings
@@ -92,9 +93,11 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _serve(app: FastAPI, listener: socket.socket, proxies: Sequence[str]) -> int:
-    config = uvicorn.Config(
+def server_config(app: FastAPI, proxies: Sequence[str]) -> uvicorn.Config:
+    """How the API is served; ``proxies`` are those whose word on a client's address is taken."""
+    return uvicorn.Config(
         app,
+        http=BoundedHeads,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -103,10 +106,13 @@ def _serve(app: FastAPI, listener: socket.socket, proxies: Sequence[str]) -> int
         ws_max_size=MAX_CLIENT_MESSAGE_BYTES,
         ws_per_message_deflate=False,  # costs each client's share of a core, to save bandwidth that is no concern here
     )
+
+
+def _serve(app: FastAPI, listener: socket.socket, proxies: Sequence[str]) -> int:
     # uvicorn raises the signal that stopped it once more when it is done; this makes that a plain return.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ignore)
-    server = _Server(config)
+    server = _Server(server_config(app, proxies))
     server.run(sockets=[listener])
     return 0 if server.started else 1
 

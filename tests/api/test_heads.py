@@ -1,0 +1,61 @@
+"""Request heads that never end, in size or in time; against the server as ``python -m api`` configures it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest_asyncio
+import uvicorn
+
+from api import heads
+from api.__main__ import bind, server_config
+from api.app import create_app
+
+
+@pytest_asyncio.fixture(loop_scope="function")
+async def port(settings):
+    with bind(settings()) as listener:
+        server = uvicorn.Server(server_config(create_app(settings()), ()))
+        running = asyncio.create_task(server.serve(sockets=[listener]))
+        yield listener.getsockname()[1]
+        server.should_exit = True
+        await running
+
+
+async def converse(port, *pieces, pause_s=0.0):
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        async with asyncio.timeout(10):
+            for piece in pieces:
+                writer.write(piece)
+                await asyncio.sleep(pause_s)
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+ASK = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+END = b"Connection: close\r\n\r\n"
+
+
+async def test_a_head_without_end_is_refused(port):
+    answer = await converse(port, ASK, *(b"X: " + b"a" * 8000 + b"\r\n" for _ in range(9)), pause_s=0.02)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["type"] == "urn:spoton:problem:head-too-large"
+
+
+async def test_a_slow_head_is_refused_and_silence_is_not_listened_to(port, monkeypatch):
+    monkeypatch.setattr(heads, "HEAD_DEADLINE_S", 0.2)
+    assert (await converse(port, ASK)).startswith(b"HTTP/1.1 408 ")
+    assert await converse(port) == b""
+
+
+async def test_heads_within_the_bounds_pass_one_after_another(port, monkeypatch):
+    monkeypatch.setattr(heads, "HEAD_DEADLINE_S", 1.0)
+    large = b"X: " + b"a" * 20_000 + b"\r\n"
+    whole = ASK + large + b"\r\n"
+    answer = await converse(port, whole[:9], whole[9:15_000], whole[15_000:], ASK, END, pause_s=0.05)
+    assert answer.count(b"HTTP/1.1 200 OK") == 2
