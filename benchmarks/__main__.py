@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from benchmarks import accuracy, export, history, reid, search, throughput, websocket
+from benchmarks import accuracy, detector, export, history, reid, search, throughput, websocket
 from demo.console import Reporter, reporter_for
 from demo.servers.errors import ServersError, StoppedBySignalError
 from orchestrator.errors import SpotOnError
@@ -27,6 +27,7 @@ class Benchmark(Protocol):
 
 BENCHMARKS: dict[str, Benchmark] = {
     "accuracy": accuracy,
+    "detector": detector,
     "export": export,
     "history": history,
     "reid": reid,

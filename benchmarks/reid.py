@@ -34,7 +34,8 @@ from export.clip_reid import ARCHITECTURE as CLIP
 from export.clip_reid import ClipReid
 from export.onnx_file import ModelSource, digest_of
 from export.osnet import NAMES, OsNet
-from export.quantise import LEAST_CROPS, quantise
+from export.precision import LEAST_CROPS
+from export.quantise import quantise
 from export.reid import CROP_HW, CropEmbedder, export_reid
 
 NETWORKS = (CLIP, *NAMES, *EMBEDDERS)

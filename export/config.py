@@ -14,6 +14,9 @@
       width: 1344
     reid:
       weights: clip_market1501.pt
+      precision: int8             # or fp16, or fp32, the default
+      calibration:                # for int8: your own video, which its scales are measured on
+        videos: [monday.mp4]
     verify:                       # optional
       images: photos
 
@@ -27,7 +30,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
 from pydantic import (
@@ -39,10 +42,11 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     ValidationInfo,
+    model_validator,
 )
 
 from export.plans import BUILD_TIMEOUT_S, WORKSPACE_MIB
-from export.precision import Precision
+from export.precision import LEAST_CROPS, Precision
 from export.serving import DETECTOR, Serving, Target, default_serving
 
 _PUBLISHED_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -121,16 +125,31 @@ class DetectorConfig(_Section):
     serving: ServingConfig = ServingConfig()
 
 
+class CalibrationConfig(_Section):
+    """What the scales of an int8 model are measured on; see ``export.calibration``."""
+
+    videos: Annotated[tuple[ResolvedPath, ...], Field(min_length=1)]
+    crops: Annotated[int, Field(ge=LEAST_CROPS)] = 256
+
+
 class ReidConfig(_Section):
     """A Re-ID network; see ``export.embedders``."""
 
     weights: ResolvedPath
     architecture: str | None = None
     """None: what the names in the file say."""
-    precision: HalfOrSingle = Precision.FP32
+    precision: Precision = Precision.FP32
+    calibration: CalibrationConfig | None = None
+    """For int8, and for nothing else."""
     neck: Literal["after", "before"] = "after"
     camera: Annotated[int, Field(ge=0)] | None = None
     serving: ServingConfig = ServingConfig()
+
+    @model_validator(mode="after")
+    def _calibrated_if_int8(self) -> Self:
+        if (self.precision is Precision.INT8) != (self.calibration is not None):
+            raise ValueError("precision int8 and calibration (videos) go together")
+        return self
 
 
 class TensorRTConfig(_Section):

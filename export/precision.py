@@ -12,3 +12,7 @@ class Precision(StrEnum):
     FP16 = "fp16"
     INT8 = "int8"
     """Its graph holds scales, as QuantizeLinear and DequantizeLinear."""
+
+
+LEAST_CROPS = 32
+"""Of people, that scales for int8 are measured on."""

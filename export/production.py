@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from export.config import DetectorConfig, ExportConfig, ReidConfig
+from export.config import CalibrationConfig, DetectorConfig, ExportConfig, ReidConfig
 from export.files import clear_partial
 from export.plans import make_plan, plan_content, plan_job, this_machine
+from export.precision import Precision
 from export.records import Facts, digest, is_current, write_record
 from export.repository import Content, Placed, locked, onnx_content, read_detector, read_reid, versions
 from export.rollout import Model, publish, roll_back
@@ -26,6 +27,8 @@ from export.trtexec import TrtexecBuilder
 SOURCES = Path(__file__).parent
 EXPORTERS = ("torch", "torchvision", "timm", "onnx", "onnx-ir", "onnxscript")
 """What else decides how a graph looks."""
+NOT_MADE_FROM = ("serving", "weights", "calibration")
+"""Options that an ONNX file does not depend on, or whose content counts and not their names."""
 
 Say = Callable[[str], None]
 
@@ -47,7 +50,8 @@ def export_all(config: ExportConfig, say: Say) -> None:
     """
     with locked(config.work):
         clear_partial(config.work)
-        files = [_detector_file(config.work, config.detector), _reid_file(config.work, config.reid)]
+        detector = _detector_file(config.work, config.detector)
+        files = [detector, _reid_file(config.work, config.reid, detector, say)]
         for file in files:
             _make(file, say)
         specs = (read_detector(files[0].path), read_reid(files[1].path))
@@ -118,19 +122,52 @@ def _detector_file(work: Path, wanted: DetectorConfig) -> OnnxFile:
     return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
 
 
-def _reid_file(work: Path, wanted: ReidConfig) -> OnnxFile:
+def _reid_file(work: Path, wanted: ReidConfig, detector: OnnxFile, say: Say) -> OnnxFile:
     path = work / f"{REID}.onnx"
+    facts = _facts(wanted.model_dump(mode="json"), wanted.weights)
+    if wanted.calibration is not None:
+        facts = {**facts, "calibration": _calibration_facts(wanted.calibration, detector)}
 
     def make() -> None:
-        from export.clip_reid import Neck
-        from export.embedders import EmbedderOptions
-        from export.onnx_models import export_reid_file
-
-        options = EmbedderOptions(Neck(wanted.neck), wanted.camera)
-        export_reid_file(wanted.architecture, wanted.weights, path, options, wanted.precision)
+        if wanted.calibration is None:
+            _export_reid(wanted, path, wanted.precision)
+        else:
+            _export_int8(wanted, path, wanted.calibration, detector.path, say)
 
     description = f"{wanted.architecture or 'Re-ID'}, {wanted.precision}, from {wanted.weights}"
-    return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
+    return OnnxFile(path, description, facts, make)
+
+
+def _export_reid(wanted: ReidConfig, path: Path, precision: Precision) -> None:
+    from export.clip_reid import Neck
+    from export.embedders import EmbedderOptions
+    from export.onnx_models import export_reid_file
+
+    options = EmbedderOptions(Neck(wanted.neck), wanted.camera)
+    export_reid_file(wanted.architecture, wanted.weights, path, options, precision)
+
+
+def _export_int8(wanted: ReidConfig, path: Path, calibration: CalibrationConfig, detector: Path, say: Say) -> None:
+    from export.calibration import crops_from_videos
+    from export.quantise import quantise
+
+    single = path.with_name(f".{path.name}.fp32.part")
+    try:
+        _export_reid(wanted, single, Precision.FP32)
+        crops = crops_from_videos(calibration.videos, detector, calibration.crops)
+        say(f"{path.name}: {quantise(single, crops, path)}")
+    finally:
+        single.unlink(missing_ok=True)
+
+
+def _calibration_facts(calibration: CalibrationConfig, detector: OnnxFile) -> Facts:
+    """The detector finds the crops, so that its facts are part of them."""
+    return {
+        "videos": [digest(video) for video in calibration.videos],
+        "crops": calibration.crops,
+        "detector": detector.facts,
+        "onnxruntime": version("onnxruntime"),
+    }
 
 
 def _facts(options: Mapping[str, object], weights: Path | str) -> Facts:
@@ -139,7 +176,7 @@ def _facts(options: Mapping[str, object], weights: Path | str) -> Facts:
     Published weights are known by their name: torchvision never puts others under it.
     """
     return {
-        "options": {name: value for name, value in options.items() if name not in ("serving", "weights")},
+        "options": {name: value for name, value in options.items() if name not in NOT_MADE_FROM},
         "weights": digest(weights) if isinstance(weights, Path) else weights,
         "sources": {str(path.relative_to(SOURCES)): digest(path) for path in sorted(SOURCES.rglob("*.py"))},
         "packages": {name: version(name) for name in EXPORTERS},

@@ -28,13 +28,12 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 
 from export.calibration import CalibrationError, UInt8, open_onnx
 from export.onnx_file import ModelSource
-from export.precision import Precision
+from export.precision import LEAST_CROPS, Precision
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 BATCH = 8
 HELD_OUT = 4
 """Of so many crops, one is kept for the measurement."""
-LEAST_CROPS = 32
 
 Float32 = NDArray[np.float32]
 

@@ -62,6 +62,11 @@ def test_what_is_not_given_is_the_default(tmp_path: Path) -> None:
         ({"detector": {**GOOD["detector"], "height": 700}}, "detector.height: Input should be a multiple of 32"),
         ({"detector": {"weights": "d", "height": 64, "width": 64}}, "detector.architecture: Field required"),
         ({"detector": {**GOOD["detector"], "precision": "int4"}}, "detector.precision: Input should be"),
+        ({"reid": {"weights": "r", "precision": "int8"}}, "reid: precision int8 and calibration (videos) go together"),
+        (
+            {"reid": {"weights": "r", "precision": "int8", "calibration": {"videos": []}}},
+            "reid.calibration.videos: Tuple should have at least 1 item",
+        ),
         ({"reid": {"weights": "r", "bottleneck": 1}}, "reid.bottleneck: Extra inputs are not permitted"),
         (
             {"reid": {"weights": "r", "serving": {"batches": [4, 4]}}},

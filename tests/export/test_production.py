@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from demo.model_repository import CONFIG, prepare_models
 from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
-from export import onnx_models
+from export import calibration, onnx_models
+from export import quantise as export_quantise
 from export.config import ExportConfig, load_config
 from export.production import export_all
 from export.records import is_current, write_record
@@ -113,6 +114,39 @@ def test_a_detector_of_other_precision_weights_or_size_is_made_again(
     export_all(configured(folder, detector=wanted | change), print)
     export_all(configured(folder, detector=wanted | change), print)
     assert made == ["person_detector.onnx", "person_reid.onnx", "person_detector.onnx"]
+
+
+def test_int8_is_made_from_the_video_and_again_for_another(
+    folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[list[str], str, int]] = []
+
+    def crops_from_videos(videos: Sequence[Path], detector: Path, count: int) -> str:
+        found.append(([video.name for video in videos], detector.name, count))
+        return "crops"
+
+    def quantise(single: Path, crops: str, out: Path) -> str:
+        assert crops == "crops"
+        shutil.copy(single, out)
+        return "what it costs"
+
+    monkeypatch.setattr(calibration, "crops_from_videos", crops_from_videos)
+    monkeypatch.setattr(export_quantise, "quantise", quantise)
+    wanted = {"weights": "r.pt", "precision": "int8", "calibration": {"videos": ["v.mp4"], "crops": 40}}
+    (folder / "v.mp4").write_text("monday")
+    said: list[str] = []
+    export_all(configured(folder, reid=wanted), said.append)
+    export_all(configured(folder, reid=wanted), said.append)
+    assert found == [(["v.mp4"], "person_detector.onnx", 40)]
+    assert "person_reid.onnx: what it costs" in said
+    assert sorted(path.name for path in (folder / "work").iterdir() if path.suffix == ".onnx") == [
+        "person_detector.onnx",
+        "person_reid.onnx",
+    ]
+    assert not list((folder / "work").glob(".*.part"))
+    (folder / "v.mp4").write_text("tuesday")
+    export_all(configured(folder, reid=wanted), print)
+    assert len(found) == 2
 
 
 def test_other_serving_is_another_version_of_the_same_file(folder: Path, made: list[str]) -> None:

@@ -11,8 +11,8 @@ from onnx import numpy_helper
 
 from demo.site.samples import detection_samples
 from export.calibration import CalibrationError, crops_from_videos, frames_of
-from export.precision import Precision
-from export.quantise import LEAST_CROPS, PRODUCTS, quantise
+from export.precision import LEAST_CROPS, Precision
+from export.quantise import PRODUCTS, quantise
 from export.repository import precision_of
 from tests.export.conftest import HEIGHT, PICTURES_SEED, WIDTH, open_session
 
