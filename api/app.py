@@ -15,7 +15,7 @@ from api.access.document import describe_access
 from api.access.headers import SecurityHeaders
 from api.metrics import ApiMetrics, RequestTimer
 from api.problems import SizeProblems, install_problem_handlers
-from api.routes import analytics, config, health, media, tasks, viewer
+from api.routes import analytics, config, docs, health, media, tasks, viewer
 from api.services import open_services
 from orchestrator.homography import load_homographies
 from orchestrator.settings import Settings
@@ -42,7 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.services = services
             yield
 
-    app = FastAPI(title="SpotOn", version=_version(), lifespan=lifespan, redoc_url=None)
+    app = FastAPI(title="SpotOn", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problem_handlers(app)
     app.add_middleware(AuditTrail, log_of=lambda scope: scope["app"].state.services.database.audit)
     app.add_middleware(SizeProblems)
@@ -70,6 +70,7 @@ def _add_routes(app: FastAPI) -> None:
     app.include_router(health.router)
     app.include_router(websocket.router)
     app.include_router(viewer.router)
+    app.include_router(docs.router)
 
 
 def _version() -> str:

@@ -38,10 +38,7 @@ class SecurityHeaders:
                 kind = headers.get("content-type", "")
                 for name, value in _ALWAYS.items():
                     headers.setdefault(name, value)
-                # A 304 updates the headers of the page that the browser has, whose policy it does not know.
-                if message["status"] != 304 and not scope["path"].startswith(
-                    "/docs"
-                ):  # FastAPI's page loads its script from elsewhere
+                if message["status"] != 304:  # it would replace the policy of the page that the browser has
                     headers.setdefault("Content-Security-Policy", _PAGE_POLICY if "html" in kind else _DATA_POLICY)
                 if "json" in kind:
                     headers.setdefault("Cache-Control", "no-store")

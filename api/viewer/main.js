@@ -47,10 +47,15 @@ function parse(hash) {
 }
 
 function showError(error) {
-  if (error.status === 401) return login.open || login.showModal();
+  if (error.status === 401) return askWho(server.hasToken() ? error.message : "");
   const toast = element("p", { class: "toast" }, error.message);
   toasts.append(toast);
   setTimeout(() => toast.remove(), TOAST_MS);
+}
+
+function askWho(refusal) {
+  login.querySelector("[role=alert]").textContent = refusal;
+  if (!login.open) login.showModal();
 }
 
 function helpDialog() {
@@ -78,6 +83,7 @@ function loginDialog() {
     element("h2", {}, "Access token"),
     element("p", {}, "This server asks who you are. An administrator makes a token with “python -m api token create”."),
     element("label", {}, "Token", field),
+    element("p", { class: "refusal", role: "alert" }),
     element("button", { class: "primary", type: "submit" }, "Continue"),
   );
   const dialog = element("dialog", { class: "panel login" }, form);

@@ -209,7 +209,7 @@ export class Workspace {
     this._connection = state.kind;
     this._connectionText = state.text;
     this._showBanner();
-    if (state.status === 401) this._onError(state);
+    if (state.status === 401) this._onError({ status: 401, message: state.text });
   }
 
   _draw() {
@@ -239,7 +239,7 @@ export class Workspace {
 
   _showState() {
     const { status } = this.recording;
-    const words = status.details?.error ?? status.current_step;
+    const words = status.status === "COMPLETED" ? "" : (status.details?.error ?? status.current_step);
     const bar = element("progress", { max: 1, value: status.progress, title: `${Math.round(100 * status.progress)} %` });
     const absent = [status.details?.absent].flat().filter(Boolean).join("; ");
     const said = element("span", { class: "step", title: absent || words }, absent ? `${words} (${absent})` : words);

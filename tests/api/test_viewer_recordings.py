@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Request
+from playwright.async_api import Browser, Request, WebSocketRoute
+from pydantic import SecretStr
 
+from api.access.principal import Role
+from api.access.tokens import TokenStore
+from orchestrator.history.pool import open_pool
 from orchestrator.settings import Settings
 from orchestrator.tasks import TaskStatus
 from tests.api.recordings import (
@@ -58,6 +65,30 @@ READ_NUMBERS = """({size: [height, width], bits, block}) => {
 PICTURE = {"size": SIZE_HW, "bits": BITS, "block": BLOCK}
 
 
+FAINT = """() => {
+    const channel = value => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;
+    const parse = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const ground = element => {
+        for (let at = element; at; at = at.parentElement) {
+            const [r, g, b, alpha = 1] = parse(getComputedStyle(at).backgroundColor);
+            if (alpha > 0.5) return [r, g, b];
+        }
+        return [255, 255, 255];
+    };
+    const found = [];
+    for (const element of document.querySelectorAll('body *')) {
+        const own = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+        if (!own || !element.checkVisibility({opacityProperty: true}) || element.disabled) continue;
+        const [a, b] = [light(parse(getComputedStyle(element).color)), light(ground(element))].sort((x, y) => y - x);
+        const contrast = (a + 0.05) / (b + 0.05);
+        if (contrast < 4.5) found.push(`${element.className || element.tagName}: ${contrast.toFixed(2)}`);
+    }
+    return found;
+}"""
+"""Text whose contrast to its ground is less than WCAG's 4.5 to 1."""
+
+
 @pytest.fixture(scope="module")
 def court(live, home) -> Settings:
     """Settings for the site of nine cameras."""
@@ -91,9 +122,10 @@ async def viewer(browser, url) -> AsyncIterator[ViewerPage]:
     context = await browser.new_context(viewport={"width": 1440, "height": 900})
     page = await context.new_page()
     note_faults(page, faults)
-    yield ViewerPage(page, url)
+    found = ViewerPage(page, url)
+    yield found
     await context.close()
-    assert faults == []
+    assert [fault for fault in faults if not any(part in fault for part in found.forgiven)] == []
 
 
 async def test_nine_cameras_play_in_step_over_six_connections(viewer: ViewerPage, done: str) -> None:
@@ -183,6 +215,112 @@ async def test_a_link_leads_to_person_and_time_and_a_reload_stays_there(viewer: 
     await viewer.until(f"now.focus === '{person(task, WALKER)}' && now.frame === 0")
     await page.goto(f"{viewer.url}/#/task/{task.id}?person=nobody-7")
     await page.locator(".toast", has_text="nobody-7").wait_for(timeout=10_000)
+
+
+async def test_late_results_are_waited_for_and_a_lost_server_is_found_again(
+    viewer: ViewerPage, court: Settings
+) -> None:
+    page = viewer.page
+    sockets: list[WebSocketRoute] = []
+    since: list[str] = []
+
+    def relay(socket: WebSocketRoute) -> None:
+        sockets.append(socket)
+        since.append(socket.url.rpartition("since=")[2])
+        if len(sockets) == 2:  # the second try finds nobody
+            asyncio.get_running_loop().create_task(socket.close(code=1012))
+        else:
+            socket.connect_to_server()
+
+    await page.route_web_socket(re.compile("/ws/tracking/"), relay)
+    async with worker(court) as found:
+        await found.begin(0)
+        await found.ticks(range(18))
+        await page.goto(f"{viewer.url}/#/task/{found.task.id}")
+        await viewer.until("now.waiting === 'results' && now.position > 1")
+        assert await page.locator(".waiting-for").text_content() == "Waiting for results …"
+        state = await viewer.state()
+        assert state["position"] <= state["knownUntil"] == pytest.approx(17 / FPS)
+        await found.ticks(range(18, TICKS))
+        await viewer.until("now.playing && now.waiting === null && now.position > 1.6")
+        await page.route("**/health", lambda route: route.abort())
+        await sockets[0].close(code=1012, reason="restarting")
+        banner = page.locator(".banner")
+        await banner.filter(has_text="The server does not answer. Next try in").wait_for(timeout=5_000)
+        await found.complete(0)
+        await viewer.shoot("lost")
+        await page.unroute("**/health")
+        await viewer.until("now.connection === 'live' && now.knownUntil === 3")
+        await banner.wait_for(state="hidden")
+        assert since[0] == "0"
+        assert int(since[-1]) > TICKS
+    viewer.forgive("ERR_FAILED")
+
+
+async def test_the_heatmap_shows_where_people_spend_their_time(viewer: ViewerPage, done: str) -> None:
+    page = viewer.page
+    await page.goto(f"{viewer.url}/#/task/{done}")
+    await viewer.until("now.settled && now.map.length === 2")
+    warm = """async () => {
+        const canvas = document.querySelector('canvas.map');
+        const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+        let count = 0;
+        for (let at = 0; at < data.length; at += 4) count += data[at] > data[at + 2] + 40;
+        return count;
+    }"""
+    cold = await page.evaluate(warm)
+    await page.keyboard.press("h")
+    await page.wait_for_function(f"async before => await ({warm})() > before + 200", arg=cold, timeout=5_000)
+    assert await page.locator(".toggle").get_attribute("aria-pressed") == "true"
+    await viewer.shoot("heatmap")
+    await page.keyboard.press("h")
+    await page.wait_for_function(f"async before => await ({warm})() === before", arg=cold, timeout=5_000)
+
+
+async def test_who_has_to_say_who_they_are_is_asked(viewer: ViewerPage, court: Settings, serve, done: str) -> None:
+    guarded = court.model_copy(update={"access": "on", "ticket_key": SecretStr("k" * 32)})
+    async with open_pool(guarded) as pool:
+        token, _ = await TokenStore(pool).make("the viewer", Role.VIEWER, None, timedelta(minutes=5))
+    page = viewer.page
+    async with serve(guarded) as client:
+        await page.goto(f"{client.base_url}/#/task/{done}")
+        dialog = page.locator("dialog.login")
+        for text in ("not a token", token):
+            await dialog.locator("input").fill(text)
+            await viewer.shoot("login")
+            await dialog.locator("button").click()
+            if text != token:
+                await page.wait_for_function("() => document.querySelector('dialog.login').open")
+                await dialog.locator("[role=alert]", has_text="unknown, expired or revoked").wait_for()
+        await viewer.until("now.settled && now.connection === 'ended'")
+        sources = await page.evaluate("[...document.querySelectorAll('video.front')].map(video => video.src)")
+        assert all("ticket=" in source for source in sources)
+        assert await dialog.is_hidden()
+        await page.goto(str(client.base_url))
+        await page.locator("[data-environment=court] button").click()
+        await page.locator(".toast", has_text="takes the role of operator").wait_for(timeout=5_000)
+    viewer.forgive("401", "403")
+
+
+async def test_every_page_fits_a_telephone_and_reads_well(viewer: ViewerPage, done: str) -> None:
+    page = viewer.page
+    await page.set_viewport_size({"width": 390, "height": 844})
+    for address, ready in (("", ".task"), (f"#/task/{done}", ".row")):
+        await page.goto(f"{viewer.url}/{address}")
+        await page.locator(ready).first.wait_for()
+        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        assert await page.evaluate(FAINT) == []
+        await viewer.shoot(f"telephone {ready[1:]}")
+
+
+async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:
+    page = viewer.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(f"{viewer.url}/docs")
+    await page.locator(".opblock", has_text="/api/v1/processing-tasks/start").first.click()
+    await page.locator(".opblock.is-open").wait_for()
+    assert [url for url in asked if not url.startswith((viewer.url, "data:"))] == []
 
 
 async def stand_at(viewer: ViewerPage, frame: int) -> dict[str, Any]:

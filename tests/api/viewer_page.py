@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from playwright.async_api import Browser, ConsoleMessage, Page, async_playwright
@@ -25,6 +25,12 @@ class ViewerPage:
 
     page: Page
     url: str
+    forgiven: list[str] = field(default_factory=list, kw_only=True)
+    """Parts of what the browser may complain about."""
+
+    def forgive(self, *parts: str) -> None:
+        """Allows complaints that the test itself provokes."""
+        self.forgiven.extend(parts)
 
     async def state(self) -> dict[str, Any]:
         """What is on the screen now."""
