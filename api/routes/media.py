@@ -71,7 +71,7 @@ class VideoResponse(FileResponse):
                 return stack
 
 
-@router.get(_PATH, response_class=Response, responses=problem_responses(404, 412, 416, 502, 503))
+@router.get(_PATH, response_class=Response, responses=problem_responses(404, 412, 416, 422, 502, 503))
 async def sub_video(
     request: Request,
     services: ServicesDep,
