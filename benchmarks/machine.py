@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +41,11 @@ def _look() -> Machine:
 
 
 async def write_figures(out: Path | None, machine: Machine, figures: Mapping[str, Any]) -> None:
-    """Writes the figures as JSON, the machine first, unless ``out`` is None."""
+    """Writes the figures as JSON, the machine first, unless ``out`` is None.
+
+    The load (of the last five minutes, the benchmark's own among it) tells whether other work came after the start.
+    """
     if out is not None:
-        text = json.dumps({"machine": asdict(machine), **figures}, indent=2)
+        about = {**asdict(machine), "load_at_end": round(os.getloadavg()[1], 2)}
+        text = json.dumps({"machine": about, **figures}, indent=2)
         await asyncio.to_thread(out.write_text, text + "\n")

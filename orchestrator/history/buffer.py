@@ -11,7 +11,7 @@ from orchestrator.history.rows import CameraOutcome, Looks, Sighting, join_looks
 from orchestrator.values import Bool
 
 SEARCHED_WINDOWS = 10
-"""An insert into the index costs a core up to 3 ms, so a look every few seconds has to be enough of somebody."""
+"""An insert into the index costs a core up to 7 ms, so a look every few seconds has to be enough of somebody."""
 
 
 @dataclass(frozen=True, slots=True)
