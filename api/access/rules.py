@@ -60,6 +60,11 @@ async def _costly(connection: HTTPConnection) -> None:
     await _count(connection, Kind.COSTLY)
 
 
+async def _costly_table(connection: HTTPConnection) -> None:
+    if connection.query_params.get("format", "json") != "json":
+        await _count(connection, Kind.COSTLY)
+
+
 PUBLIC = Depends(Rule(None))
 VIEWER = Depends(Rule(Role.VIEWER))
 WATCHER = Depends(Rule(Role.VIEWER, ticket=True))
@@ -67,6 +72,8 @@ WATCHER = Depends(Rule(Role.VIEWER, ticket=True))
 OPERATOR = Depends(Rule(Role.OPERATOR))
 COSTLY = Depends(_costly)
 """Beside one of these, for what takes long: it may be asked for less often."""
+COSTLY_TABLE = Depends(_costly_table)
+"""The same where JSON may be asked for as often as anything, and other formats are exports."""
 
 
 class Access:

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Path, Query, Response
 from fastapi.responses import JSONResponse
 
 from api.access.audit import audited
-from api.access.rules import Access, AccessDep
+from api.access.rules import COSTLY_TABLE, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.download import Download
 from api.models import TEXT
@@ -51,7 +51,7 @@ _CONTENT = {
 
 @router.get(
     "/trajectory/{global_person_id}",
-    dependencies=[audited("export", list(TableFormat))],
+    dependencies=[audited("export", list(TableFormat)), COSTLY_TABLE],
     response_model=TrajectoryAnswer,
     responses={200: {"content": _CONTENT}, **problem_responses(404, 422, 503)},
 )

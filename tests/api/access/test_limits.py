@@ -83,6 +83,19 @@ async def test_too_many_requests_are_answered_with_429(live, serve, bearer):
 
 @pytest.mark.servers
 @pytest.mark.asyncio(loop_scope="module")
+async def test_a_path_counts_as_costly_where_it_is_taken_away(live, serve, bearer):
+    headers, path = await bearer(), "/api/v1/analytics_data/trajectory/x-1"
+    async with serve(live(access="on", ticket_key=KEY, rate_limit_costly="1/minute")) as client:
+        await until_prepared(client)
+        asked = [
+            await client.get(path, params={"format": kind}, headers=headers) for kind in ("json", "csv", "parquet")
+        ]
+        assert [answer.status_code for answer in asked] == [200, 200, 429]
+        assert (await client.get(path, headers=headers)).status_code == 200
+
+
+@pytest.mark.servers
+@pytest.mark.asyncio(loop_scope="module")
 async def test_guessing_is_stopped_and_those_who_are_known_go_on(live, serve, bearer, monkeypatch):
     monkeypatch.setattr(authentication, "REMEMBER_S", 0.0)
     known = await bearer(Role.VIEWER)
