@@ -11,7 +11,7 @@ export class Home {
     this._onError = onError;
     this._environments = element("div", { class: "cards" }, element("p", { class: "notice" }, "Loading …"));
     this._tasks = element("div", { class: "task-list" });
-    this._health = element("p", { class: "health", role: "status" });
+    this._health = element("div", { class: "health", role: "status" });
     this.element = element(
       "main",
       { class: "home" },
@@ -41,6 +41,7 @@ export class Home {
     } catch (error) {
       this._health.className = "health bad";
       this._health.textContent = error.message;
+      this._healthFor = null;
       if (error.status === 401) this._onError(error);
     }
   }
@@ -101,7 +102,10 @@ export class Home {
   _showHealth({ status, components }) {
     const down = Object.entries(components).filter(([, part]) => part.status !== "up");
     this._health.className = status === "healthy" ? "health" : "health bad";
-    this._health.textContent = down.map(([name, part]) => `${name.replaceAll("_", " ")}: ${part.detail}`).join(" · ");
+    const said = down.map(([name, { detail }]) => [`${name.charAt(0).toUpperCase()}${name.slice(1).replaceAll("_", " ")}`, detail]);
+    if (this._healthFor === JSON.stringify(said)) return;
+    this._healthFor = JSON.stringify(said);
+    this._health.replaceChildren(...said.map(([name, detail]) => element("p", {}, element("b", {}, name), `: ${detail}`)));
   }
 }
 

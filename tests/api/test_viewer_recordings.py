@@ -302,15 +302,19 @@ async def test_who_has_to_say_who_they_are_is_asked(viewer: ViewerPage, court: S
     viewer.forgive("401", "403")
 
 
-async def test_every_page_fits_a_telephone_and_reads_well(viewer: ViewerPage, done: str) -> None:
+async def test_every_page_fits_small_screens_and_reads_well(viewer: ViewerPage, done: str) -> None:
     page = viewer.page
-    await page.set_viewport_size({"width": 390, "height": 844})
     for address, ready in (("", ".task"), (f"#/task/{done}", ".row")):
         await page.goto(f"{viewer.url}/{address}")
         await page.locator(ready).first.wait_for()
-        assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        for width, height in ((390, 844), (1024, 768)):
+            await page.set_viewport_size({"width": width, "height": height})
+            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            await viewer.shoot(f"{ready[1:]} {width}")
         assert await page.evaluate(FAINT) == []
-        await viewer.shoot(f"telephone {ready[1:]}")
+        await page.keyboard.press("Tab")
+        ring = await page.evaluate("getComputedStyle(document.activeElement, null).outline")
+        assert "solid 2px" in ring
 
 
 async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:
