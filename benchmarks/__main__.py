@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from benchmarks import accuracy, detector, export, history, reid, search, throughput, websocket
+from benchmarks import accuracy, detector, export, history, reid, search, second_pass, throughput, websocket
 from demo.console import Reporter, reporter_for
 from demo.servers.errors import ServersError, StoppedBySignalError
 from orchestrator.errors import SpotOnError
@@ -32,6 +32,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "history": history,
     "reid": reid,
     "search": search,
+    "second-pass": second_pass,
     "throughput": throughput,
     "websocket": websocket,
 }

@@ -25,6 +25,8 @@ MOVE_NATS = 0.5
 """By how much another group has to be the better one."""
 SEAM_S = 0.5
 """Where one group ends and another begins: the pieces that end and begin within this of the narrowest gap."""
+KEEP_NATS = 4.0
+"""The online association took them for one: less than this against it, which is what one look can say, is too weak."""
 MOST_VIEWS = 5
 """More embeddings of one fragment weigh no more: they show the same side of the same moment."""
 LOOK_BLOCK = 4_000_000
@@ -60,11 +62,13 @@ class _Edge:
 class Clustering:
     """The people of one recording."""
 
-    def __init__(self, fragments: Fragments, pairs: Pairs, *, rate: float, threshold: float) -> None:
+    def __init__(self, fragments: Fragments, pairs: Pairs, before: Int64, *, rate: float, threshold: float) -> None:
+        """Nothing is joined yet; ``before`` [F] is whom the online association took each for, -1 for nobody."""
         self._pairs, self._threshold, self._slack = pairs, threshold, SEAM_S * rate
         self._looks = fragments.looks.astype(np.float32)
         self._weights = np.minimum(fragments.views, MOST_VIEWS).astype(np.float64)
         self._owner = np.arange(len(fragments))
+        self._before, self._ticks = before, np.diff(fragments.spans, axis=1).ravel() + 1.0
 
     def run(self) -> Int64:
         """The group [F] of each fragment, numbered from 0 in the order of the fragments."""
@@ -73,12 +77,22 @@ class Clustering:
             if not self._move():
                 break
             self._agglomerate()
+        self._agglomerate(self._names())
         return np.unique(self._owner, return_inverse=True)[1].ravel().astype(np.int64)
 
-    def _agglomerate(self) -> None:
-        graph = _Graph(self._owner, *self._sums(), self._group_edges(), self._slack, self._threshold)
+    def _agglomerate(self, names: list[dict[int, float]] | None = None) -> None:
+        graph = _Graph(*self._sums(), self._group_edges(), self._slack, self._threshold, names)
         graph.contract()
         self._owner = graph.roots()[self._owner]
+
+    def _names(self) -> list[dict[int, float]]:
+        """Of each group the ticks that it had each name."""
+        names: list[dict[int, float]] = [{} for _ in self._owner]
+        columns = (self._owner.tolist(), self._before.tolist(), self._ticks.tolist())
+        for group, person, ticks in zip(*columns, strict=True):
+            if person >= 0:
+                names[group][person] = names[group].get(person, 0.0) + ticks
+        return names
 
     def _sums(self) -> tuple[Float64, Float64]:
         """Weighted looks [F, D] and weights [F] of groups, by their number."""
@@ -165,19 +179,20 @@ class _Graph:
 
     def __init__(
         self,
-        owner: Int64,
         looks: Float64,
         weights: Float64,
         edges: dict[tuple[int, int], _Edge],
         slack: float,
         threshold: float,
+        names: list[dict[int, float]] | None,
     ) -> None:
         self._looks, self._weights, self._slack, self._threshold = looks, weights, slack, threshold
-        self._near: list[dict[int, _Edge]] = [{} for _ in range(len(owner))]
+        self._names = names
+        self._near: list[dict[int, _Edge]] = [{} for _ in range(len(weights))]
         for (one, other), edge in edges.items():
             self._near[one][other] = self._near[other][one] = edge
-        self._root = list(range(len(owner)))
-        self._version = [0] * len(owner)
+        self._root = list(range(len(weights)))
+        self._version = [0] * len(weights)
         self._heap: list[tuple[float, int, int, int, int]] = []
 
     def contract(self) -> None:
@@ -206,6 +221,8 @@ class _Graph:
         near = self._near[one]
         for other, nats in zip(others, looks, strict=True):
             value = near[other].value() + nats
+            if self._names is not None:
+                value += KEEP_NATS * _overlap(self._names[one], self._names[other])
             if value > 0:
                 low, high = min(one, other), max(one, other)
                 heapq.heappush(self._heap, (-value, low, high, self._version[low], self._version[high]))
@@ -226,6 +243,9 @@ class _Graph:
         self._version[other] = -1
         self._looks[one] += self._looks[other]
         self._weights[one] += self._weights[other]
+        if self._names is not None:
+            for person, ticks in self._names[other].items():
+                self._names[one][person] = self._names[one].get(person, 0.0) + ticks
         kept = self._near[one]
         for neighbour, edge in self._near[other].items():
             around = self._near[neighbour]
@@ -238,3 +258,11 @@ class _Graph:
                 kept[neighbour] = around[one] = edge
         self._near[other] = {}
         self._push(one, list(kept))
+
+
+def _overlap(one: dict[int, float], other: dict[int, float]) -> float:
+    """Share of their time 0..1 that two groups had the same name."""
+    if not one or not other:
+        return 0.0
+    first, second = sum(one.values()), sum(other.values())
+    return sum(min(ticks / first, other[person] / second) for person, ticks in one.items() if person in other)

@@ -50,7 +50,9 @@ def look_again(recording: Recording, topology: Topology, threshold: float) -> St
     fragments = cut(recording)
     density = density_of_people(recording)
     pairs = find_pairs(recording, fragments, find_ends(recording, fragments), topology, density, threshold)
-    groups = Clustering(fragments, pairs, rate=recording.rate, threshold=threshold).run()
+    groups = Clustering(
+        fragments, pairs, recording.people[fragments.tracklets], rate=recording.rate, threshold=threshold
+    ).run()
     return _stretches(fragments, _number(recording, fragments, groups), sample_step(recording.rate))
 
 
@@ -67,7 +69,7 @@ def _number(recording: Recording, fragments: Fragments, groups: Int64) -> Int64:
     number[rows[taken]] = columns[taken]
     new = np.flatnonzero((number == NOBODY) & shared.any(axis=1))
     number[new] = before.max(initial=NOBODY) + 1 + np.arange(len(new))
-    return number[groups]
+    return np.where(named, number[groups], NOBODY)
 
 
 def _stretches(fragments: Fragments, people: Int64, step: int) -> Stretches:

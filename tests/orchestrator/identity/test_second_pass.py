@@ -231,3 +231,16 @@ def test_who_sits_still_is_known_again_in_the_same_place_without_any_look():
         scene.track(0, track, range(track * 600, track * 600 + 60), east(0, x, speed=0))
     person_of, _ = named(scene.recording())
     assert person_of(0, 1, 605) == person_of(0, 2, 1205) != person_of(0, 3, 1805)
+
+
+def test_weak_evidence_leaves_two_under_the_name_that_they_had():
+    def found(persons):
+        scene = Scene()
+        for track, person in enumerate(persons):  # the second begins 9 m off after a minute: as likely him as not
+            scene.track(0, track, range(700 * track, 700 * track + 50), east(0, 9.0 * track), person=person)
+        person_of, _ = named(scene.recording())
+        return person_of(0, 0, 5), person_of(0, 1, 705)
+
+    assert found([3, 3]) == (3, 3)
+    assert found([3, 5]) == (3, 5)
+    assert found([3, None]) == (3, -1)
