@@ -24,6 +24,10 @@ JUMP_SIGMAS = 4.0
 """A step on the map by this many standard errors more than anybody walks."""
 
 
+LEAST_VIEWS = 3
+"""Embeddings before and after a moment, without which looks say nothing of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fragments:
     """Pieces of tracklets, in the order of the recording's tracklets and of time within one."""
@@ -47,9 +51,9 @@ class Fragments:
         return len(self.tracklets)
 
 
-def cut(recording: Recording) -> Fragments:
-    """The recording's tracklets in pieces."""
-    first_rows = _cut_rows(recording)
+def cut(recording: Recording, threshold: float) -> Fragments:
+    """The recording's tracklets in pieces; from a cosine of ``threshold`` looks speak for one person."""
+    first_rows = _cut_rows(recording, threshold)
     last_rows = np.append(first_rows[1:], len(recording.frames))
     tracklets = recording.tracklets[first_rows]
     begins = recording.frames[first_rows].copy()
@@ -65,10 +69,11 @@ def cut(recording: Recording) -> Fragments:
     return Fragments(tracklets, recording.cameras[tracklets], spans, seen, rows, looks, views)
 
 
-def _cut_rows(recording: Recording) -> Int64:
+def _cut_rows(recording: Recording, threshold: float) -> Int64:
     """Rows of sightings that begin a piece."""
     same = np.diff(recording.tracklets, prepend=-1) == 0
     risky = _after_gap(recording) | _after_jump(recording) | _after_meeting(recording)
+    risky |= _after_change_of_looks(recording, threshold)
     return np.flatnonzero(~same | risky)
 
 
@@ -103,6 +108,36 @@ def _after_meeting(recording: Recording) -> Bool:
     after: Bool = np.zeros(len(overlap), np.bool_)
     after[np.minimum(peaks + 1, len(overlap) - 1)] = True
     return after
+
+
+def _after_change_of_looks(recording: Recording, threshold: float) -> Bool:
+    """[N] True for sightings from which a tracklet looks like somebody else than before."""
+    changes: Bool = np.zeros(len(recording.frames), np.bool_)
+    count = np.bincount(recording.look_tracklets, minlength=len(recording))
+    ends = np.cumsum(count)
+    first_rows = np.searchsorted(recording.tracklets, np.arange(len(recording) + 1))
+    for tracklet in np.flatnonzero(count >= 2 * LEAST_VIEWS).tolist():
+        waiting = [(int(ends[tracklet] - count[tracklet]), int(ends[tracklet]))]
+        while waiting:
+            begin, end = waiting.pop()
+            middle = _change(recording.looks[begin:end], threshold)
+            if middle:
+                waiting += [(begin, begin + middle), (begin + middle, end)]
+                rows = slice(*first_rows[tracklet : tracklet + 2].tolist())
+                after = np.searchsorted(recording.frames[rows], recording.look_frames[begin + middle])
+                changes[min(rows.start + after, rows.stop - 1)] = True
+    return changes
+
+
+def _change(looks: Float32, threshold: float) -> int:
+    """Before which of the looks [V, D] those until then and those from then on are least alike; 0 for nowhere."""
+    if len(looks) < 2 * LEAST_VIEWS:
+        return 0
+    sums = np.cumsum(looks, axis=0, dtype=np.float64)
+    before, after = sums[LEAST_VIEWS - 1 : -LEAST_VIEWS], sums[-1] - sums[LEAST_VIEWS - 1 : -LEAST_VIEWS]
+    cosine = (normalised(before) * normalised(after)).sum(axis=1)
+    least = int(cosine.argmin())
+    return least + LEAST_VIEWS if cosine[least] < threshold else 0
 
 
 def _overlaps(recording: Recording) -> Float32:

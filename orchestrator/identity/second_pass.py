@@ -47,7 +47,7 @@ def look_again(recording: Recording, topology: Topology, threshold: float) -> St
     if not len(recording):
         nothing = np.zeros(0, np.int64)
         return Stretches(nothing, np.zeros((0, 2), np.int64), nothing)
-    fragments = cut(recording)
+    fragments = cut(recording, threshold)
     density = density_of_people(recording)
     pairs = find_pairs(recording, fragments, find_ends(recording, fragments), topology, density, threshold)
     groups = Clustering(

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from orchestrator.identity.fragments import cut
 from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
 from orchestrator.identity.topology import make_topology
@@ -244,3 +245,17 @@ def test_weak_evidence_leaves_two_under_the_name_that_they_had():
     assert found([3, 3]) == (3, 3)
     assert found([3, 5]) == (3, 5)
     assert found([3, None]) == (3, -1)
+
+
+def test_a_track_is_cut_at_the_moments_from_which_it_looks_like_somebody_else():
+    scene = Scene()
+    for track, colours in ((1, "rrrrrr"), (2, "rrbbbb")):
+        for part, colour in enumerate(colours):  # no box is near, nobody jumps
+            own = look(1, 0.1, 0) if colour == "r" else look(0, 0.1, 1)
+            scene.track(0, track, range(20 * part, 20 * part + 20), east(5 * track), own)
+    pieces = cut(scene.recording(), 0.65)
+    assert [(int(row), *span) for row, span in zip(pieces.tracklets, pieces.spans.tolist(), strict=True)] == [
+        (0, 0, 119),
+        (1, 0, 39),
+        (1, 40, 119),
+    ]
