@@ -18,6 +18,7 @@ In half precision the backbone with its pyramid, the head that proposes and the 
 fp16, which is nearly all the work. Islands of fp32 are the scaling of bytes, decoding and suppression (a coordinate of
 1000 has steps of 0.5 in fp16), the samples of ``RoIAlign``, and the predictor, whose logits decide the score. Every
 change of type is a ``Cast`` of the graph, so that a strongly typed TensorRT network computes what the file says.
+Where two anchors of one person are alike to within the rounding, no island prevents that the other wins.
 
 The result is what ``FasterRCNN.eval()`` gives for label 1 on the same pixels, sorted by score.
 """
