@@ -17,6 +17,7 @@ from orchestrator.homography import Homography, foot_points
 from orchestrator.identity.gallery import Look
 from orchestrator.identity.online import IdentityAssociator, IdentityRules
 from orchestrator.identity.quality import quality_of
+from orchestrator.identity.returning import Forgotten, Newcomer
 from orchestrator.identity.tables import NOBODY, Sightings
 from orchestrator.identity.topology import Topology, make_topology
 from orchestrator.polygons import inside
@@ -70,6 +71,8 @@ class Associator:
         homographies: Mapping[str, Homography],
         rate: float,
         task_id: str,
+        *,
+        recalls: bool = False,
     ) -> None:
         """One associator per task.
 
@@ -80,6 +83,7 @@ class Associator:
             homographies: by camera id; a camera without one is named by looks alone.
             rate: ticks per second.
             task_id: its first eight characters begin every global id.
+            recalls: whether ``newcomers`` are asked for, and what is found is told to ``recall``.
 
         Raises:
             SettingsError: the tracker named in the settings cannot be used.
@@ -92,13 +96,14 @@ class Associator:
             refresh_ticks=settings.gallery_refresh_frames,
             topology=topology_of(environment, cameras),
             most_people=settings.gallery_max_people,
+            recalls=recalls,
         )
         self._camera_ids = ids
         self._camera_rows = {camera_id: row for row, camera_id in enumerate(ids)}
         self._homographies = homographies
         self._feet = {name: FootModel(found) for name, found in homographies.items() if name in self._camera_rows}
         self._area = environment.area
-        self._prefix = task_id[:8]
+        self._prefix = prefix_of(task_id)
         self._trackers = {camera_id: create_tracker(settings, camera_id, rate) for camera_id in ids}
         self._identity = IdentityAssociator(len(ids), rules)
         self._detection_threshold = settings.detection_threshold
@@ -155,6 +160,15 @@ class Associator:
                 zip(*(column.tolist() for column in columns), strict=True), changed.looks, strict=True
             )
         ]
+
+    def newcomers(self) -> tuple[list[Newcomer], frozenset[int]]:
+        """New people who may be forgotten ones, and the people in memory, by number: global ids end in it, plus 1."""
+        newcomers = self._identity.newcomers()
+        return newcomers, self._identity.remembered if newcomers else frozenset()
+
+    def recall(self, answers: Mapping[int, Sequence[Forgotten]]) -> None:
+        """Takes in, before a tick, what was found of newcomers."""
+        self._identity.recall(answers)
 
     def snapshot(self) -> bytes:
         """The whole state: an associator made with the same arguments that restores it goes on as this one would."""
@@ -249,6 +263,11 @@ class Associator:
 
     def _global_id(self, person: int) -> str | None:
         return None if person == NOBODY else f"{self._prefix}-{person + 1}"
+
+
+def prefix_of(task_id: str) -> str:
+    """What the global ids of a task begin with."""
+    return task_id[:8]
 
 
 def topology_of(environment: Environment, cameras: Sequence[Camera]) -> Topology:

@@ -18,22 +18,25 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from orchestrator import tasks
-from orchestrator.association import Associator, CameraInput, CameraResult
+from orchestrator.association import Associator, CameraInput, CameraResult, prefix_of
 from orchestrator.batch import BatchReader, CameraFile, probe_file
 from orchestrator.checkpoint import RunState
 from orchestrator.control import TaskControl
 from orchestrator.correction import NamedStretch, StoredTracks, name_again
 from orchestrator.decode import processing_rate
 from orchestrator.events import BatchPayload, BatchProcessingComplete, CorrectionsPayload, IdentityCorrected
+from orchestrator.history.rows import Clock
 from orchestrator.history.writer import HistoryWriter
 from orchestrator.identity.gallery import Gallery, Look
 from orchestrator.identity.recording import sample_step
+from orchestrator.identity.returning import Forgotten
 from orchestrator.log import bind
 from orchestrator.lookahead import LookAhead, OpenBatch, Tick
 from orchestrator.media import Batch, SubVideo, plan_batches
 from orchestrator.messages import corrections_of, media_available, sub_video_ticks, tracking_update
 from orchestrator.metrics import StageClock
 from orchestrator.progress import Progress
+from orchestrator.recall import Recall, Subject
 from orchestrator.services import Services
 from orchestrator.tasks import Task, TaskStatus
 
@@ -61,6 +64,8 @@ class Pipeline:
             recorded_from=self._origin,
             embedding_window=settings.gallery_refresh_frames,
         )
+        subject = Subject(task.id, prefix_of(task.id), model, [camera.id for camera in self._cameras])
+        self._recall = Recall(subject, self._gallery, services.pool, settings.reid_similarity)
         self._associator: Associator | None = None
         self._state: RunState | None = None
         self._decoders = ThreadPoolExecutor(len(self._cameras), "decode")
@@ -81,6 +86,7 @@ class Pipeline:
             for pool in (self._decoders, self._cpu):
                 stack.callback(pool.shutdown, wait=False, cancel_futures=True)
             await stack.enter_async_context(self._gallery)
+            await stack.enter_async_context(self._recall)
             await stack.enter_async_context(self._writer)
             await self._run_batches(await self._plan())
             if self._settings.second_pass and self._state is not None:
@@ -180,6 +186,7 @@ class Pipeline:
         if self._associator is None:
             loop = asyncio.get_running_loop()
             self._associator = await loop.run_in_executor(self._cpu, self._restore, state)
+            await self._gallery.rewind(f"{prefix_of(self._task.id)}-", self._time_of(state))
         index = of.batch.index
         announcement = media_available(self._task, index, state.next_tick, of.rate, of.files, of.reader)
         await self._services.events.publish(self._task.id, announcement)
@@ -191,7 +198,7 @@ class Pipeline:
     def _restore(self, state: RunState) -> Associator:
         homographies = self._services.homographies[self._environment.id]
         associator = Associator(
-            self._settings, self._environment, self._cameras, homographies, state.rate, self._task.id
+            self._settings, self._environment, self._cameras, homographies, state.rate, self._task.id, recalls=True
         )
         if state.association:
             associator.restore(state.association)
@@ -201,13 +208,15 @@ class Pipeline:
         """Associates, publishes and stores one tick."""
         (state, associator), batch = self._standing, tick.of.batch
         loop = asyncio.get_running_loop()
-        results, looks = await loop.run_in_executor(self._cpu, self._associate, state, associator, tick)
+        answers = self._recall.answers()
+        results, looks = await loop.run_in_executor(self._cpu, self._associate, state, associator, tick, answers)
+        self._recall.ask(*associator.newcomers(), Clock(self._origin, state.rate))
         update = tracking_update(self._environment, batch.index, state.next_tick, tick.index, tick.frames, results)
         with self._clock.wait("publish"):
             await self._services.events.publish(self._task.id, update)
         with self._clock.wait("store"):
             await self._writer.add(state.next_tick, tick.frames, results)
-            self._gallery.note(looks, self._origin.timestamp() + state.next_tick / state.rate)
+            self._gallery.note(looks, self._time_of(state))
             if state.next_tick % max(1, round(state.rate)) == 0:
                 await self._gallery.flush()
         for result in results:
@@ -217,14 +226,19 @@ class Pipeline:
         await self._progress.step(**self._report(_processing(batch), (tick.index + 1) / tick.of.reader.ticks))
 
     def _associate(
-        self, state: RunState, associator: Associator, tick: Tick
+        self, state: RunState, associator: Associator, tick: Tick, answers: Mapping[int, Sequence[Forgotten]]
     ) -> tuple[Sequence[CameraResult], Sequence[Look]]:
         with self._clock.measure("associate"):
             inputs = [
                 CameraInput(frame.camera_id, frame.size_hw, detections, embeddings)
                 for frame, detections, embeddings in zip(tick.frames, tick.detections, tick.embeddings, strict=True)
             ]
+            associator.recall(answers)
             return associator.update(state.next_tick, inputs), associator.refreshed()
+
+    def _time_of(self, state: RunState) -> float:
+        """When the next tick was, seconds since 1970."""
+        return self._origin.timestamp() + state.next_tick / state.rate
 
     @property
     def _standing(self) -> tuple[RunState, Associator]:

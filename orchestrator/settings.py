@@ -104,7 +104,7 @@ class Settings(BaseSettings):
     """Share of the old embedding when a person's embedding is refreshed."""
     gallery_refresh_frames: Annotated[int, Field(ge=1)] = 10
     """Ticks between two refreshes."""
-    gallery_max_people: Annotated[int, Field(ge=10)] = 1000
+    gallery_max_people: Annotated[int, Field(ge=1)] = 1000
     """People whom a running task remembers by itself; those not seen for the longest are looked up when they return."""
     gallery_ttl_s: PositiveSeconds = 86_400.0
     """How long Redis remembers a person."""

@@ -61,6 +61,10 @@ class Clock:
         """The moment of one frame, to the microsecond, as its rows have it."""
         return _POSTGRES_EPOCH + timedelta(microseconds=int(self.microseconds(np.array([frame], np.int64))[0]))
 
+    def frame_at(self, time_s: float) -> int:
+        """The frame nearest to a moment, in seconds since 1970."""
+        return round((time_s - self.origin.timestamp()) * self.rate)
+
     def microseconds(self, frames: Int64) -> Int64:
         """[N] microseconds since 2000-01-01 UTC, which is how PostgreSQL counts."""
         origin = (self.origin - _POSTGRES_EPOCH) // timedelta(microseconds=1)

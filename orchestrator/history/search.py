@@ -38,6 +38,9 @@ _CONDITIONS: dict[str, LiteralString] = {
         SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))""",
     "task_id": "e.task_id = %(task_id)s::uuid",
     "cameras": "e.camera_id = ANY(%(cameras)s::text[])",
+    "not_people": """NOT EXISTS (
+        SELECT FROM tracklets n WHERE (n.task_id, n.camera_id, n.track_id) = (e.task_id, e.camera_id, e.track_id)
+          AND (n.global_id IS NULL OR n.global_id = ANY(%(not_people)s::text[])))""",
 }
 _SPAN: LiteralString = """EXISTS (
     SELECT FROM tracklets s WHERE (s.task_id, s.camera_id, s.track_id) = (e.task_id, e.camera_id, e.track_id)
@@ -116,6 +119,8 @@ class Where:
     """In view at this time or later."""
     end: datetime | None = None
     """In view before this time."""
+    not_people: Collection[str] | None = None
+    """Neither these, by global id, nor anybody without one."""
 
     def condition(self) -> sql.Composed:
         """What holds for an embedding ``e``; only what is asked, which is what the planner can judge."""
@@ -130,6 +135,7 @@ class Where:
             "environments": None if self.environments is None else sorted(self.environments),
             "task_id": self.task_id,
             "cameras": None if self.cameras is None else sorted(self.cameras),
+            "not_people": None if self.not_people is None else sorted(self.not_people),
             "start": self.start,
             "end": self.end,
         }

@@ -50,6 +50,27 @@ def weigh(
     before the track began.
     """
     together = _standing_together(tracks, rows, len(people), tick)
+    return _weigh(together, tracks, rows, people, topology, tick, rate, threshold)
+
+
+def weigh_returning(
+    tracks: RecentTracks, rows: Int64, people: People, topology: Topology, tick: int, rate: float, threshold: float
+) -> Float64:
+    """The same [N, P] for people of whom no recent track exists."""
+    nowhere = np.full((len(rows), len(people)), np.nan)
+    return _weigh(nowhere, tracks, rows, people, topology, tick, rate, threshold)
+
+
+def _weigh(
+    together: Float64,
+    tracks: RecentTracks,
+    rows: Int64,
+    people: People,
+    topology: Topology,
+    tick: int,
+    rate: float,
+    threshold: float,
+) -> Float64:
     apart_in_time = _coming_back(tracks, rows, people, tick, rate)
     looks, compared = _looking_alike(tracks, rows, people, threshold)
     side_by_side = np.isfinite(together)

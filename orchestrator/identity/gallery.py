@@ -115,15 +115,14 @@ class Gallery:
         *_, beyond, _ = await self._run(commands)
         await self._drop([global_id.decode() for global_id in beyond])
 
-    async def recent(self, limit: int, begins: str = "") -> list[list[Remembered]]:
-        """The views of the people seen last whose ids begin so, latest person first; who has expired is forgotten.
+    async def ids(self, begins: str = "") -> list[str]:
+        """The people whose ids begin so, latest first; some may have expired.
 
         Raises:
             EventLogError: Redis cannot be reached in time or refuses.
         """
         (raw,) = await self._run(lambda pipe: pipe.zrange(self._prefix, 0, -1, desc=True))
-        ids = [found for global_id in raw if (found := global_id.decode()).startswith(begins)][:limit]
-        return await self.views(ids)
+        return [found for global_id in raw if (found := global_id.decode()).startswith(begins)]
 
     async def views(self, ids: Sequence[str]) -> list[list[Remembered]]:
         """The views of some people, in the order of their ids; those who have expired are forgotten and left out.

@@ -76,9 +76,11 @@ class Names:
         named, before = self.people, tick - STRAY_TICKS
         self.spans = {key: span for key, span in self.spans.items() if key in named or span[1] >= before}
 
-    def recall(self, person: int) -> None:
-        """Remembers a person again; of their tracks from before nothing but the name is known."""
+    def recall(self, person: int, by: int | None = None) -> None:
+        """Remembers a person again, and gives them the tracks of ``by``; earlier ones keep nothing but the name."""
         self.tracks.setdefault(person, {})
+        for key in list(self.tracks.get(by, ())) if by is not None else ():
+            self.give(key, person)
 
     def columns(self) -> dict[str, Any]:
         """For a snapshot."""

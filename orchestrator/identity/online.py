@@ -10,6 +10,7 @@ renamed. Sums and choices depend on nothing but the sightings, so a resumed run 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from orchestrator.identity.doubles import Doubles
 from orchestrator.identity.evidence import WALKING_SPEED_M_S, weigh
 from orchestrator.identity.names import Key, Names
+from orchestrator.identity.returning import Forgotten, Judgement, Newcomer, who_returns
 from orchestrator.identity.tables import NEVER, NOBODY, VIEWS, People, RecentTracks, Sightings
 from orchestrator.identity.topology import Topology
 from orchestrator.identity.views import found, take_in
@@ -37,6 +39,9 @@ CORRECTION_NATS = 3.0
 """By how much another name has to be the better one: odds of 20 to 1 over a whole window."""
 MISPLACED_NATS = -6.0
 """A track whose own person stands elsewhere with this evidence loses the name: odds of 400 to 1."""
+RECALL_S = 1.0
+"""For so long somebody who may be one of the forgotten has no name, whether it is known sooner or not: a run that is
+repeated then comes to the same, as long as the servers answer within this time."""
 VELOCITY_MEMORY_S = 0.5
 """Time constant of a person's smoothed velocity."""
 
@@ -55,6 +60,8 @@ class IdentityRules:
     topology: Topology
     most_people: int = 1000
     """People that are remembered; beyond, those not seen for the longest are forgotten."""
+    recalls: bool = False
+    """Whether somebody answers the questions of ``newcomers``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ class IdentityAssociator:
         self._cameras = cameras
         self._rules = rules
         self._window = max(3, round(WINDOW_S * rules.rate))
+        self._recall_ticks = round(RECALL_S * rules.rate)
         self._memory = rules.ema / max(1 - rules.ema, 0.001)
         self._tracks = RecentTracks.empty(self._window, 0)
         self._people = People.empty(cameras, 0)
@@ -88,6 +96,10 @@ class IdentityAssociator:
         self._names = Names()
         self._next = 0
         """Number of the next new person."""
+        self._forgot = False
+        """Whether anybody was."""
+        self._unasked: list[int] = []
+        self._answers: dict[int, Sequence[Forgotten]] = {}
         self._doubles = Doubles()
         self._refreshed: tuple[Int64, Int64] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
 
@@ -95,6 +107,7 @@ class IdentityAssociator:
         """Takes one tick of all cameras; the person of each sighting [N], ``NOBODY`` while unknown."""
         self._fit_dimension(sightings.looks.shape[1])
         self._forget(tick)
+        self._take_back(tick)
         rows = self._rows_of(tick, sightings)
         self._tracks.see(rows, tick, sightings)
         self._part_doubles(rows)
@@ -104,7 +117,25 @@ class IdentityAssociator:
         if tick % self._window == 0:
             self._join_doubles(tick, rows, sightings)
         self._refresh_looks(tick, rows, sightings)
-        return self._numbers(self._tracks.person[rows])
+        people = self._tracks.person[rows]
+        asked = np.append(self._people.asked, NEVER)[people]
+        return np.where(tick - asked < self._recall_ticks, NOBODY, self._numbers(people))
+
+    def newcomers(self) -> list[Newcomer]:
+        """New people since the last call who may be forgotten ones."""
+        numbers, self._unasked = self._unasked, []
+        rows = [row for row in map(self._row_of, numbers) if row != NOBODY]
+        people = self._people
+        return [Newcomer(int(people.number[row]), people.views[row, people.view_quality[row].argmax()]) for row in rows]
+
+    def recall(self, answers: Mapping[int, Sequence[Forgotten]]) -> None:
+        """Takes in whom newcomers, given by number, may be; they count at the tick at which they are due."""
+        self._answers.update(answers)
+
+    @property
+    def remembered(self) -> frozenset[int]:
+        """The numbers of the people in memory."""
+        return frozenset(self._people.number.tolist())
 
     @property
     def names(self) -> dict[Key, int]:
@@ -130,7 +161,9 @@ class IdentityAssociator:
         self._note_spans(np.arange(len(self._tracks.camera)))
         tables = {**self._tracks.columns("track_"), **self._people.columns("person_")}
         tables["person_views"] = self._people.views.astype(np.float16)
-        np.savez(buffer, next=self._next, **tables, **self._names.columns(), **self._doubles.columns())
+        np.savez(
+            buffer, next=self._next, forgot=self._forgot, **tables, **self._names.columns(), **self._doubles.columns()
+        )
         return buffer.getvalue()
 
     def restore(self, state: bytes) -> None:
@@ -148,10 +181,13 @@ class IdentityAssociator:
             )
             self._doubles = Doubles.from_columns(held)
             self._names = Names.from_columns(held)
-            self._next = int(held["next"])
+            self._next, self._forgot = int(held["next"]), bool(held["forgot"])
         except (OSError, KeyError, EOFError) as error:
             raise ValueError(f"not the state of an identity associator: {error}") from error
         self._index()
+        latest = int(self._tracks.last_tick.max(initial=NEVER))
+        pending = latest - self._people.asked < self._recall_ticks
+        self._unasked, self._answers = self._people.number[pending].tolist(), {}
 
     def _fit_dimension(self, dimension: int) -> None:
         """Gives the tables room for embeddings once their length is known."""
@@ -183,10 +219,45 @@ class IdentityAssociator:
         kept = np.ones(len(people), np.bool_)
         kept[order[: len(people) - self._rules.most_people * 7 // 8]] = False
         kept |= here
+        self._forgot = True
         self._names.forget(people.number[~kept].tolist(), tick)
         people.keep(kept)
         moved = np.append(np.cumsum(kept) - 1, NOBODY)
         tracks.person[:] = moved[tracks.person]
+
+    def _take_back(self, tick: int) -> None:
+        """Gives newcomers who turn out to be somebody forgotten the name of that person."""
+        for number in list(self._answers):
+            row = self._row_of(number)
+            age = tick - self._people.asked[row] if row != NOBODY else None
+            if age is not None and age < self._recall_ticks:
+                continue
+            forgotten = [each for each in self._answers.pop(number) if self._row_of(each.person) == NOBODY]
+            own = np.flatnonzero(self._tracks.person == row)
+            if age is not None and len(own) and age <= self._recall_ticks + CORRECTION_S * self._rules.rate:
+                rules = self._rules
+                judge = Judgement(rules.topology, rules.rate, rules.similarity, self._memory)
+                found = who_returns(self._tracks, int(own[self._tracks.seen[own].argmax()]), forgotten, tick, judge)
+                if found is not None:
+                    self._return(row, *found, tick)
+
+    def _return(self, row: int, forgotten: People, of: int, tick: int) -> None:
+        """Makes the newcomer in ``row`` the forgotten person in row ``of`` of their table."""
+        people, number = self._people, int(forgotten.number[of])
+        self._names.recall(number, by=int(people.number[row]))
+        people.number[row] = number
+        people.seen_in[row] = np.maximum(people.seen_in[row], forgotten.seen_in[of])
+        there = np.flatnonzero(forgotten.view_quality[of] > 0)
+        take_in(
+            people,
+            np.full(len(there), row),
+            forgotten.views[of, there].astype(np.float64),
+            forgotten.view_quality[of, there],
+            forgotten.view_camera[of, there],
+            tick,
+            (1 + self._rules.similarity) / 2,
+            self._memory,
+        )
 
     def _numbers(self, rows: Int64) -> Int64:
         """The numbers of people given by their rows, ``NOBODY`` among them."""
@@ -206,12 +277,21 @@ class IdentityAssociator:
         if new:
             cameras, ids = np.array(new, np.int64).T
             named = self._names.people
-            known = [self._row_of(named[key]) if key in named else NOBODY for key in new]
+            known = [self._known_row(named[key]) if key in named else NOBODY for key in new]
             began = [self._names.spans.get(key, (tick, tick))[0] for key in new]
             columns = {"camera": cameras, "track_id": ids, "person": known, "first_tick": tick, "began": began}
             self._tracks.append(columns, len(new))
             self._index()
         return np.array([self._rows[key] for key in keys], np.int64)
+
+    def _known_row(self, number: int) -> int:
+        """The row of a person whose lost track was found again; who was forgotten meanwhile gets a new one."""
+        row = self._row_of(number)
+        if row == NOBODY:
+            row = len(self._people)
+            self._people.append({"number": number}, 1)
+            self._names.recall(number)
+        return row
 
     def _part_doubles(self, rows: Int64) -> None:
         """Takes the name from all but the longest-named of a camera's tracks that share one.
@@ -382,7 +462,11 @@ class IdentityAssociator:
     def _found(self, tick: int, rows: Int64) -> None:
         """Makes one new person of each track."""
         first = len(self._people)
-        self._people.append({"number": np.arange(self._next, self._next + len(rows))}, len(rows))
+        numbers = np.arange(self._next, self._next + len(rows))
+        asks = self._rules.recalls and self._forgot
+        asked = np.where(self._tracks.look_sum[rows].any(axis=1) & asks, tick, NEVER)
+        self._people.append({"number": numbers, "asked": asked}, len(rows))
+        self._unasked += numbers[asked != NEVER].tolist()
         self._next += len(rows)
         found(self._people, slice(first, None), self._tracks, rows, tick, self._memory)
         self._give(tick, rows, np.arange(first, len(self._people)), np.zeros(len(rows)))

@@ -168,6 +168,8 @@ class People(Table):
     """[P] and in which quarter of the image."""
     seen_in: Int64
     """[P, C] tick at which each camera last saw them."""
+    asked: Int64
+    """[P] tick from which it is asked whether they are somebody forgotten; ``NEVER`` where it is not."""
     retired: Bool
     """[P] True for an identity that a correction left without tracks."""
 
@@ -188,6 +190,7 @@ class People(Table):
             camera=np.zeros(0, np.int64),
             quadrant=np.zeros(0, np.int64),
             seen_in=np.zeros((0, cameras), np.int64),
+            asked=np.zeros(0, np.int64),
             retired=np.zeros(0, bool),
         )
 
@@ -196,7 +199,8 @@ class People(Table):
 
     def defaults(self) -> dict[str, float]:
         """See ``Table.defaults``."""
-        ticks = {"last_tick": NEVER, "xy_tick": NEVER, "look_tick": NEVER, "view_tick": NEVER, "seen_in": NEVER}
+        ticks = {"last_tick": NEVER, "xy_tick": NEVER, "look_tick": NEVER, "view_tick": NEVER}
+        ticks |= {"seen_in": NEVER, "asked": NEVER}
         views = {"views": 0, "view_quality": 0, "view_camera": NOBODY}
         return {
             **ticks,

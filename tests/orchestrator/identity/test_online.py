@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from orchestrator.identity.online import IdentityAssociator, IdentityRules
+from orchestrator.identity.returning import Forgotten
 from orchestrator.identity.tables import NOBODY, VIEWS, Sightings
 from orchestrator.identity.topology import make_topology
 
@@ -13,9 +14,9 @@ RATE = 12.0
 NOWHERE = (np.nan, np.nan)
 
 
-def associator(overlaps=(), exits=(), cameras=("a", "b", "c"), most_people=1000) -> IdentityAssociator:
+def associator(overlaps=(), exits=(), cameras=("a", "b", "c"), most_people=1000, recalls=False) -> IdentityAssociator:
     topology = make_topology(cameras, overlaps, exits)
-    return IdentityAssociator(len(cameras), IdentityRules(RATE, 0.65, 0.9, 10, topology, most_people))
+    return IdentityAssociator(len(cameras), IdentityRules(RATE, 0.65, 0.9, 10, topology, most_people, recalls))
 
 
 def look(*values: float) -> np.ndarray:
@@ -290,3 +291,24 @@ def test_whoever_is_in_view_is_never_forgotten():
     for tick in range(24, 600):
         found = subject.update(tick, see(*rows, (1, 100 + tick // 12, (300 + 3.0 * tick, 4)))).tolist()
     assert found[:20] == first
+
+
+def test_who_may_be_somebody_forgotten_has_no_name_for_a_while_and_is_asked_for_again_after_a_restart():
+    subject = associator(most_people=1, recalls=True)
+    for number, colour in enumerate((RED, BLUE, GREEN)):
+        names(subject, range(40 * number, 40 * number + 10), (0, number, NOWHERE, colour))
+    asked = {}
+    for tick in range(120, 128):
+        assert subject.update(tick, see((0, 3, NOWHERE, RED))).tolist() == [NOBODY]
+        asked |= {each.person: each.look for each in subject.newcomers()}
+    restored = associator(most_people=1, recalls=True)
+    restored.restore(subject.snapshot())
+    assert 3 in asked
+    assert [each.person for each in restored.newcomers()] == [3]
+    red = Forgotten(0, RED[None], np.ones(1), np.zeros(1, np.int64), 9, 0, NOWHERE)
+    for each, answers, expected in ((subject, {}, 3), (restored, {3: [red]}, 0)):
+        each.recall(answers)
+        found = [each.update(tick, see((0, 3, NOWHERE, RED))).tolist()[0] for tick in range(128, 140)]
+        assert found == sorted(found)
+        assert found[-1] == expected
+    assert restored.names[0, 3] == 0
