@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from benchmarks import accuracy, detector, export, history, reid, search, second_pass, throughput, websocket
+from benchmarks import accuracy, detector, export, history, identity, reid, search, second_pass, throughput, websocket
 from demo.console import Reporter, reporter_for
 from demo.servers.errors import ServersError, StoppedBySignalError
 from orchestrator.errors import SpotOnError
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "detector": detector,
     "export": export,
     "history": history,
+    "identity": identity,
     "reid": reid,
     "search": search,
     "second-pass": second_pass,
