@@ -332,7 +332,6 @@ class Transcript:
     def _correct(self, sightings: dict[str, Sightings], correction: Mapping[str, Any]) -> None:
         seen = sightings[correction["camera_id"]]
         rows = seen.track_ids == int(correction["track_id"])
-        rows &= seen.people == self._code(correction["from_global_id"])
         rows &= (seen.frames >= int(correction["from_frame"])) & (seen.frames <= int(correction["to_frame"]))
         seen.people[rows] = self._code(correction["to_global_id"])
 

@@ -150,6 +150,10 @@ class Associator:
             for (camera, track), person in self._identity.names.items()
         }
 
+    def renamed(self) -> frozenset[tuple[str, int]]:
+        """Those (camera id, track id) that were told under another name than ``bindings`` has for them."""
+        return frozenset((self._camera_ids[camera], track) for camera, track in self._identity.renamed)
+
     def refreshed(self) -> list[Look]:
         """The views of people that changed at the last tick, for the gallery."""
         changed = self._identity.refreshed()

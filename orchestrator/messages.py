@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from orchestrator.association import CameraResult
@@ -81,8 +81,13 @@ def tracking_update(
     )
 
 
-def corrections_of(stretches: Sequence[NamedStretch]) -> tuple[Correction, ...]:
-    """What clients have to rename: the stretches whose name is another than the one they were told."""
+def corrections_of(stretches: Sequence[NamedStretch], renamed: Collection[tuple[str, int]]) -> tuple[Correction, ...]:
+    """What clients have to rename: the stretches whose name is another than the one they were told.
+
+    Args:
+        stretches: all of the recording.
+        renamed: (camera id, track id) of tracks that were told under several names before.
+    """
     return tuple(
         Correction(
             from_global_id=item.before,
@@ -93,7 +98,7 @@ def corrections_of(stretches: Sequence[NamedStretch]) -> tuple[Correction, ...]:
             to_frame=item.last_frame,
         )
         for item in stretches
-        if item.global_id is not None and item.global_id != item.before
+        if item.global_id != item.before or (item.camera_id, item.track_id) in renamed
     )
 
 

@@ -276,7 +276,7 @@ class Pipeline:
         stretches = await loop.run_in_executor(self._cpu, self._name_again, state.rate, tracks, names)
         with self._clock.wait("store"):
             await self._writer.rename(state.rate, stretches)
-        corrections = corrections_of(stretches)
+        corrections = corrections_of(stretches, self._associator.renamed())
         if corrections:
             message = IdentityCorrected(payload=CorrectionsPayload(corrections=corrections))
             await self._services.events.publish(self._task.id, message)

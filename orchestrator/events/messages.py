@@ -175,10 +175,12 @@ class BatchProcessingComplete(Message):
 
 
 class Correction(_Model):
-    """A track, or a stretch of it, belongs to somebody else than was said."""
+    """A track, or a stretch of it, belongs to somebody else than was said, whatever its single ticks said."""
 
     from_global_id: str | None
-    to_global_id: str
+    """What the track was called last."""
+    to_global_id: str | None
+    """Nobody is known where it is null."""
     camera_id: str
     track_id: int
     from_frame: int

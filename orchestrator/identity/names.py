@@ -24,15 +24,24 @@ class Names:
     """First and last tick of the tracks of people who are still remembered, and of those without a name."""
     tracks: dict[int, dict[Key, None]] = field(default_factory=dict)
     """Of each person who is still remembered."""
+    renamed: set[Key] = field(default_factory=set)
+    """Tracks that had another name before, or have lost theirs: of some ticks it was told otherwise."""
 
     def give(self, key: Key, person: int) -> None:
         """Names a track, in place of the name that it had."""
-        self.take(key)
+        if self.people.get(key, person) != person:
+            self.renamed.add(key)
+        self._drop(key)
         self.people[key] = person
         self.tracks.setdefault(person, {})[key] = None
 
     def take(self, key: Key) -> None:
         """Takes the name from a track, if it has one."""
+        if key in self.people:
+            self.renamed.add(key)
+        self._drop(key)
+
+    def _drop(self, key: Key) -> None:
         person = self.people.pop(key, None)
         if person is not None and person in self.tracks:
             self.tracks[person].pop(key, None)
@@ -89,12 +98,13 @@ class Names:
         return {
             "named": np.array(named, np.int64).reshape(-1, 4),
             "spans": np.array(seen, np.int64).reshape(-1, 4),
+            "renamed": np.array(sorted(self.renamed), np.int64).reshape(-1, 2),
         }
 
     @classmethod
     def from_columns(cls, arrays: Mapping[str, Any]) -> Names:
         """What ``columns`` was taken from."""
-        names = cls()
+        names = cls(renamed={(camera, track) for camera, track in arrays["renamed"].tolist()})
         for camera, track, first, last in arrays["spans"].tolist():
             names.spans[camera, track] = first, last
         for camera, track, person, remembered in arrays["named"].tolist():

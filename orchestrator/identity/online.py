@@ -142,6 +142,11 @@ class IdentityAssociator:
         """Person of every (camera, track id) named so far."""
         return dict(self._names.people)
 
+    @property
+    def renamed(self) -> frozenset[Key]:
+        """Those (camera, track id) of which some tick was given another name than they have, or than they lost."""
+        return frozenset(self._names.renamed)
+
     def refreshed(self) -> Changed:
         """The views of people that changed at the last tick."""
         rows, views = self._refreshed

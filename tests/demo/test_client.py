@@ -150,6 +150,14 @@ def test_track_without_a_global_id_field_is_malformed() -> None:
         fed(messages)
 
 
+async def test_corrections_hold_for_all_ticks_of_their_stretch_whatever_was_said_then(tmp_path: Path) -> None:
+    correction = {"camera_id": "c01", "track_id": 1, "from_global_id": "p-3", "to_global_id": None}
+    payload = {"corrections": [{**correction, "from_frame": 1, "to_frame": 3}]}
+    task = [*good_task()[:-1], {"type": "identity_corrected", "payload": payload}, status("COMPLETED")]
+    seen = (await record(FakeServer(numbered(task)), tmp_path)).cameras["c01"].sightings
+    assert seen.people[seen.track_ids == 1].tolist() == [0, NOBODY, NOBODY, NOBODY, 0]
+
+
 async def test_corrections_rename_exactly_the_rows_they_name(tmp_path: Path) -> None:
     correction = {"camera_id": "c01", "track_id": 1, "from_global_id": "p-1", "to_global_id": "p-2"}
     payload = {"corrections": [{**correction, "from_frame": 1, "to_frame": 3}]}

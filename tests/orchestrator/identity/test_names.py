@@ -44,3 +44,14 @@ def test_what_a_forgotten_person_needs_is_their_name_alone():
     assert (list(names.spans), list(names.tracks)) == ([(0, 2)], [7])
     again = Names.from_columns(names.columns())
     assert again == names
+
+
+def test_tracks_that_were_told_under_another_name_are_known():
+    names = named((0, 1, 0, 25, 4), (0, 2, 20, 40, 7), (1, 1, 0, 30, 5))
+    names.give((0, 1), 4)
+    assert not names.renamed
+    names.give((0, 1), 7)
+    names.take((1, 1))
+    names.take((1, 9))
+    assert names.renamed == {(0, 1), (1, 1)}
+    assert Names.from_columns(names.columns()).renamed == names.renamed
