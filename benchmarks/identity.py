@@ -28,6 +28,7 @@ from orchestrator.identity.online import IdentityAssociator, IdentityRules
 from orchestrator.identity.tables import Sightings
 from orchestrator.identity.topology import make_topology
 from orchestrator.settings import Settings
+from orchestrator.tracking.botsort import botsort_options
 from orchestrator.tracking.factory import create_tracker
 from orchestrator.values import Bool, Detections, Float32, Float64, Int64
 
@@ -182,7 +183,9 @@ def _cpp_tracker() -> Callable[[int, Float32, Float32], object]:
     from boxmot.trackers.factory import create_tracker as create_engine
     from boxmot.trackers.specs import TrackerSpec
 
-    engine = create_engine(TrackerSpec("botsort", backend="cpp"))
+    options = botsort_options(Settings(_env_file=None), with_embeddings=True)
+    options = {name: value for name, value in options.items() if name != "variable_dt"}
+    engine = create_engine(TrackerSpec("botsort", backend="cpp", options=tuple(sorted(options.items()))))
     frame = np.zeros((*IMAGE_HW, 3), np.uint8)
 
     def update(tick: int, boxes: Float32, looks: Float32) -> object:

@@ -2,13 +2,15 @@
 
 BoxMOT's own BotSort in each camera; a track that begins takes the name of the nearest person on the map whom another
 camera sees at that tick within ``NEAR_M``, else of the person whose one average embedding is the most like its first
-look, over the Re-ID threshold, else a new one. One track of a camera a person at a time; names stay.
+look, over the Re-ID threshold, else a new one. One track of a camera a person at a time; names stay. Whoever stands
+outside the environment's area is not looked at, as in SpotOn.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,9 @@ from boxmot.utils import logger as boxmot_logger
 
 from benchmarks.accuracy.associations import Found, found_tracks, homographies_of, places_of
 from benchmarks.accuracy.scene import Scene
+from orchestrator.homography import Homography
+from orchestrator.polygons import inside
+from orchestrator.recorded.associate import Recording
 from orchestrator.recorded.detections import DetectionFile
 from orchestrator.settings import Settings
 from orchestrator.tracking.botsort import botsort_options
@@ -67,7 +72,8 @@ class _People:
 
 def baseline(scene: Scene) -> Found:
     """Tracks and names of the plain baseline."""
-    recording, homographies = scene.recording, homographies_of(scene)
+    homographies = homographies_of(scene)
+    recording = _inside_area(scene, homographies)
     rows_of = {
         name: np.searchsorted(scene.ticks_of(file.frames), np.arange(recording.ticks + 1))
         for name, file in recording.files.items()
@@ -86,6 +92,17 @@ def baseline(scene: Scene) -> Found:
         name: found_tracks(homographies.get(name), file, scene.ticks_of(file.frames), *_columns(found[name]))
         for name, file in recording.files.items()
     }
+
+
+def _inside_area(scene: Scene, homographies: Mapping[str, Homography]) -> Recording:
+    """The recording without detections of people outside the area, where there is one."""
+    area, files = scene.environment.area, dict(scene.recording.files)
+    for name, file in files.items():
+        if area is not None and name in homographies:
+            kept = inside(places_of(homographies[name], file.boxes), area)
+            columns = ("frames", "boxes", "scores", "embeddings")
+            files[name] = replace(file, **{column: getattr(file, column)[kept] for column in columns})
+    return replace(scene.recording, files=files)
 
 
 def _drop_doubles(found: list[tuple[int, int, int]], begin: int) -> None:

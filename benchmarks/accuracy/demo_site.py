@@ -22,6 +22,7 @@ from demo.truth import load_truth
 from orchestrator.recorded.associate import Recording
 from orchestrator.settings import Settings
 from orchestrator.site import Environment, load_site
+from orchestrator.values import Bool, Int64
 
 MODELS = ("person_detector", "person_reid")
 REAL, NOISE = "demo detector", "noise model"
@@ -38,6 +39,8 @@ class DemoScene:
     """Whether the demo's own models see it; the noise model does otherwise."""
     alike: float = 0.2
     """Share of people who look like another, where the noise model draws looks."""
+    absent_s: tuple[float, float] | None = None
+    """For how long, between these, everybody is gone once, where the noise model sees them: behind a door."""
 
     def make(self, seed: int) -> Site:
         """The site for a seed."""
@@ -105,6 +108,8 @@ def drawn(scene: DemoScene, seed: int, model: NoiseModel | None = None) -> Scene
     site, model = scene.make(seed), model or NoiseModel.load()
     rng = np.random.default_rng([seed, 11])
     boxes, ground = truth_of(site)
+    if scene.absent_s is not None:
+        boxes, ground = without_absent(boxes, ground, absences(len(site.people), site, scene.absent_s, rng))
     settings = demo_settings()
     looks = looks_of(model, len(site.people), len(site.cameras), scene.alike, rng)
     cameras, files = {}, {}
@@ -120,3 +125,28 @@ def drawn(scene: DemoScene, seed: int, model: NoiseModel | None = None) -> Scene
     environment = Environment.model_validate(described)
     recording = Recording(tuple(environment.cameras.values()), files, 0, 1, site.frames, float(site.fps))
     return Scene(scene.name, seed, NOISE, settings, environment, recording, boxes, ground)
+
+
+def absences(people: int, site: Site, between_s: tuple[float, float], rng: np.random.Generator) -> Int64:
+    """[P, 2] first tick at which each person is gone, and first at which they are back."""
+    gone = np.round(rng.uniform(*between_s, people) * site.fps)
+    begin = rng.uniform(0, np.maximum(site.frames - gone, 1))
+    return np.stack([begin, begin + gone], axis=1).astype(np.int64)
+
+
+def without_absent(
+    boxes: dict[str, BoxTruth], ground: GroundTruth, gone: Int64
+) -> tuple[dict[str, BoxTruth], GroundTruth]:
+    """The truth without people while they are gone."""
+
+    def there(table: BoxTable) -> Bool:
+        begin, end = gone[table.ids - 1].T
+        return np.asarray((table.frames < begin) | (table.frames >= end), np.bool_)
+
+    kept = {
+        name: BoxTruth(truth.table.select(rows), truth.visibility[rows], truth.map_xy[rows])
+        for name, truth in boxes.items()
+        for rows in (there(truth.table),)
+    }
+    rows = there(ground.table)
+    return kept, GroundTruth(ground.table.select(rows), ground.scored[rows])

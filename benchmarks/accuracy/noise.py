@@ -1,8 +1,8 @@
 """A stand-in for the demo's models on scenes too large for them: what they miss, where their boxes lie, what they see.
 
-Fitted to the demo detector's own output on the rendered campus (``fit``) and kept in ``noise.json``; every figure of a
-scene that uses it is labelled ``noise model``. Errors of one person's boxes go on from tick to tick (an
-autoregressive process), since those of a detector do.
+Fitted to the demo detector's own output on the rendered campus with the seeds 4 and 5, which are not scored (``fit``),
+and kept in ``noise.json``; every figure of a scene that uses it is labelled ``noise model``. Errors of one person's
+boxes go on from tick to tick (an autoregressive process), since those of a detector do.
 """
 
 from __future__ import annotations

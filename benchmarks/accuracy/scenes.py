@@ -61,6 +61,7 @@ SOURCES: Mapping[str, Source] = {
     "easy": _drawn(DemoScene("easy", "campus", Sizes(people=8), alike=0.0)),
     "market": _drawn(DemoScene("market", "market", alike=0.2)),
     "look-alikes": _drawn(DemoScene("look-alikes", "market", alike=0.8)),
+    "absences": _drawn(DemoScene("absences", "campus", Sizes(people=12, sub_videos=8), absent_s=(15.0, 45.0))),
     "crowd": _drawn(DemoScene("crowd", "market", Sizes(people=80, cameras=12, sub_videos=3), alike=0.2)),
     "cmc1": Source(lambda inputs, _: cmc1(inputs.data), seeded=False),
     "cmc1-whole": Source(lambda inputs, _: cmc1(inputs.data, area=False), seeded=False),

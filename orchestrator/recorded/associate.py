@@ -27,6 +27,8 @@ from orchestrator.values import Detections, Int64
 
 logger = logging.getLogger(__name__)
 
+QUIET_S = 120.0
+"""After this long nobody is waited for, be the tracker's buffer ever so short."""
 TASK_ID = "recorded"
 """Begins the global ids; files hold their numbers alone."""
 MAX_TICKS = 10_000_000
@@ -52,11 +54,19 @@ class Recording:
         return self.first_frame + tick * self.step
 
     def inputs(self) -> Iterator[list[CameraInput]]:
-        """What all cameras gave, tick by tick."""
+        """What all cameras gave, tick by tick; the very same list wherever they gave nothing."""
         frames = self.frame_of(np.arange(self.ticks + 1))
         cuts = {name: np.searchsorted(file.frames, frames) for name, file in self.files.items()}
+        nothing = [_input(camera, self.files[camera.id], 0, 0) for camera in self.cameras]
+        busy = np.any([np.diff(own) > 0 for own in cuts.values()], axis=0)
         for tick in range(self.ticks):
-            yield [_input(camera, self.files[camera.id], *cuts[camera.id][tick : tick + 2]) for camera in self.cameras]
+            yield (
+                nothing
+                if not busy[tick]
+                else [
+                    _input(camera, self.files[camera.id], *cuts[camera.id][tick : tick + 2]) for camera in self.cameras
+                ]
+            )
 
 
 def choose_environment(site: Site, environment_id: str | None) -> Environment:
@@ -117,7 +127,7 @@ def associate(settings: Settings, environment: Environment, recording: Recording
     """
     homographies = load_homographies(environment.model_copy(update={"cameras": {c.id: c for c in recording.cameras}}))
     associator = Associator(settings, environment, recording.cameras, homographies, recording.rate, TASK_ID)
-    results = _run(associator, recording)
+    results = _run(associator, recording, round(max(QUIET_S * recording.rate, 2 * settings.lost_track_buffer)))
     names = associator.bindings()
     found = collect(recording, results, names)
     if not settings.second_pass:
@@ -126,8 +136,14 @@ def associate(settings: Settings, environment: Environment, recording: Recording
     return correct(settings, environment, cameras, homographies, rate, results, found, names, TASK_ID)
 
 
-def _run(associator: Associator, recording: Recording) -> list[Sequence[CameraResult]]:
-    return [associator.update(tick, inputs) for tick, inputs in enumerate(recording.inputs())]
+def _run(associator: Associator, recording: Recording, quiet_ticks: int) -> list[Sequence[CameraResult]]:
+    """The results of all ticks. After ``quiet_ticks`` without anybody, further ones are passed over."""
+    results: list[Sequence[CameraResult]] = []
+    silent = 0
+    for tick, inputs in enumerate(recording.inputs()):
+        silent = 0 if any(len(item.detections) for item in inputs) else silent + 1
+        results.append(results[-1] if silent > quiet_ticks else associator.update(tick, inputs))
+    return results
 
 
 def _checked(file: DetectionFile, others: Mapping[str, DetectionFile]) -> DetectionFile:

@@ -1,9 +1,9 @@
 """Detection files in MOTChallenge's form, one a camera, with or without embeddings beside them.
 
 A line is ``frame, id, left, top, width, height[, score, ...]``, separated by commas or spaces; the id is not looked at,
-and a score that is missing or -1 is 1. Lines may come in any order. A line whose box is not finite or has no area is
-left out, and so is one that says the same as an earlier one. Embeddings stand in an ``.npy`` [N, D] of the same name,
-row by row with the lines of the file.
+and a score that is missing or -1 is 1. A first line without any number is a heading. Lines may come in any order. A
+line whose box is not finite or has no area is left out, and so is one that says the same as an earlier one. Embeddings
+stand in an ``.npy`` [N, D] of the same name, row by row with the lines of the file that are no heading.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def read_file(path: Path) -> DetectionFile:
 def _read_lines(path: Path) -> tuple[Float64, Int64]:
     """The first seven columns [N, 7], a missing score as -1, and the number [N] of each line, from 1."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise DetectionFileError(f"{path}: cannot be read: {error}") from error
     rows, numbers = [], []
@@ -111,8 +111,17 @@ def _read_lines(path: Path) -> tuple[Float64, Int64]:
 
 def _fields(text: str) -> Iterator[tuple[int, Sequence[str]]]:
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield number, line.replace(",", " ").split()
+        fields = line.rstrip(", \t").split("," if "," in line else None)
+        if fields and not (number == 1 and not any(map(_is_number, fields))):
+            yield number, fields
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(path: Path, number: int, fields: Sequence[str]) -> list[float]:
@@ -150,7 +159,7 @@ def _read_embeddings(path: Path, lines: int) -> Float32:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DetectionFileError(f"{path}: cannot be read: {error}") from error
-    if found.ndim != 2 or len(found) != lines or not np.issubdtype(found.dtype, np.number):
+    if found.ndim != 2 or len(found) != lines or not (np.issubdtype(found.dtype, np.number) and np.isrealobj(found)):
         raise DetectionFileError(f"{path}: {found.dtype} {list(found.shape)}, not numbers [{lines}, D], one row a line")
     embeddings = found.astype(np.float64)
     embeddings[~np.isfinite(embeddings).all(axis=1)] = 0

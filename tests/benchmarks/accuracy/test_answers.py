@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from benchmarks.accuracy.associations import oracle, spoton
 from benchmarks.accuracy.baseline import baseline
+from benchmarks.accuracy.demo_site import without_absent
 from benchmarks.accuracy.figures import score
 from benchmarks.accuracy.report import Row, summary
 from benchmarks.accuracy.scene import BoxTruth, GroundTruth, Scene, detection_file, thinned
@@ -72,6 +75,23 @@ def test_two_people_who_never_meet_are_told_apart(answer):
     assert figures["across_idf1"] > 0.95
     assert figures["ground_idf1"] > 0.95
     assert figures["camera_id_switches"] == 0
+
+
+def test_the_baseline_does_not_look_at_who_stands_outside_the_area():
+    item = scene()
+    area = ((0.0, 0.0), (10.0, 0.0), (10.0, 5.0), (0.0, 5.0))  # person 2 walks at y = 7
+    bounded = replace(item, environment=item.environment.model_copy(update={"area": area}))
+    assert all((tracks.map_xy[:, 1] < 5).all() and len(tracks.ticks) for tracks in baseline(bounded).values())
+
+
+def test_people_are_gone_for_a_time_and_come_back():
+    item = scene()
+    gone = np.array([[10, 30], [50, 50]])
+    boxes, ground = without_absent(dict(item.boxes), item.ground, gone)
+    for table in (boxes["a"].table, ground.table):
+        assert table.frames[table.ids == 1].tolist() == [*range(10), *range(30, TICKS)]
+        assert (table.ids == 2).sum() == TICKS
+    assert len(boxes["a"].visibility) == len(boxes["a"].table) == len(boxes["a"].map_xy)
 
 
 def test_geometry_alone_names_one_person_in_two_cameras():

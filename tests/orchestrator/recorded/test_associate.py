@@ -9,8 +9,9 @@ import pytest
 
 from orchestrator import __main__ as command
 from orchestrator.errors import DetectionFileError
-from orchestrator.recorded.associate import read_recording
+from orchestrator.recorded.associate import associate, read_recording
 from orchestrator.recorded.results import FoundTracks, fuse
+from orchestrator.settings import Settings
 from orchestrator.site import load_site
 
 SITE = """
@@ -117,6 +118,23 @@ def test_a_camera_without_homography_has_tracks_and_no_places(site, tmp_path, mo
     assert run(monkeypatch, "--site", site, "--detections", folder, "--out", tmp_path / "out") == 3
     assert len({(row[1], row[3]) for row in rows(tmp_path / "out" / "blind.txt")}) == 2
     assert (tmp_path / "out" / "map.txt").read_text() == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "1,-1,nan,20,30,40,0.9\n", "100000,-1,10,20,40,120,0.9\n"], ids=["empty", "no box", "hours later"]
+)
+def test_a_camera_that_says_nothing_or_something_odd_leaves_the_others_as_they_are(site, tmp_path, text):
+    environment = load_site(site).environment("hall")
+    folder = walk(tmp_path / "det")
+    (folder / "b.txt").unlink()
+    alone, _ = read_recording(environment, folder, 10.0)
+    (folder / "b.txt").write_text(text)
+    both, problems = read_recording(environment, folder, 10.0)
+    assert len(problems) == 1  # the camera that has no file
+    settings = Settings(_env_file=None, second_pass=False)
+    one, two = associate(settings, environment, alone)["a"], associate(settings, environment, both)["a"]
+    assert np.array_equal(one.people, two.people)
+    assert np.array_equal(one.boxes, two.boxes)
 
 
 def test_without_any_file_nothing_is_written(site, tmp_path, monkeypatch, capsys):

@@ -21,6 +21,7 @@ def written(folder, text, name="c01.txt"):
     [
         "1,-1,10,20,30,40,0.9,-1,-1,-1\n2,-1,12,20,30,40,-1,-1,-1,-1\n",
         "1 -1 1.0e+01 20 30 40 0.9 -1 -1 -1\n\n2 -1 12 20 30 40\n",
+        "\ufeffframe,id,left,top,width,height,score\r\n1,3,10,20,30,40,0.9,\r\n2,3,12,20,30,40,1\r\n",
         "2, 7, 12, 20, 30, 40, 1\n1,\t9223372036854775807, 10, 20, 30, 40, 0.9\r\n",
     ],
 )
@@ -48,6 +49,9 @@ def test_what_cannot_be_a_person_is_left_out_and_told(tmp_path, caplog):
     ("text", "words"),
     [
         ("1,-1,10,20,30,40\n1,-1,10\n", ":2: 3 columns"),
+        ("1,,10,20,30,40,0.9\n", ":1: could not convert string to float: ''"),
+        ("1;-1;10;20;30;40\n1;-1;10;20;30;40\n", ":2: 1 columns"),
+        ("1,-1,10,20,30,40\nframe,id,left,top,width,height\n", ":2: could not convert"),
         ("1,-1,10,20,30,forty\n", ":1: could not convert string to float: 'forty'"),
         ("9223372036854775807,-1,10,20,30,40\n", ":1: 9.22337e\\+18 is no frame number"),
         ("-3,-1,10,20,30,40\n", ":1: -3 is no frame number"),
