@@ -134,7 +134,7 @@ class Associator:
             CameraResult(
                 item.camera_id,
                 found,
-                Identities([self._global_id(p) for p in named.tolist()], seen.map_xy),
+                Identities([self._global_id(p) for p in named.tolist()], self._within(seen.map_xy)),
                 seen.spread,
                 look,
             )
@@ -264,6 +264,12 @@ class Associator:
             np.concatenate([np.zeros(0, np.float32), *(item.quality for item in sightings)]),
             np.concatenate([np.zeros(0, np.bool_), *(item.upright for item in sightings)]),
         )
+
+    def _within(self, map_xy: Float64) -> Float64:
+        """The places [N, 2] to be told: none outside the area, where hidden feet may turn out to stand."""
+        if self._area is None:
+            return map_xy
+        return np.where(inside(map_xy, self._area)[:, None], map_xy, np.nan)
 
     def _global_id(self, person: int) -> str | None:
         return None if person == NOBODY else f"{self._prefix}-{person + 1}"

@@ -38,19 +38,27 @@ WILD_SHARE = 0.1
 """Share of places that are far worse than their covariance says."""
 WILD_SPREAD = 16.0
 """By how much their covariance is larger: four times as far off."""
+LOG_SURE_SHARE, LOG_WILD_SHARE = float(np.log(1 - WILD_SHARE)), float(np.log(WILD_SHARE))
 LOG_2_PI = float(np.log(2 * np.pi))
 
 
 def weigh(
-    tracks: RecentTracks, rows: Int64, people: People, topology: Topology, tick: int, rate: float, threshold: float
+    tracks: RecentTracks,
+    rows: Int64,
+    people: People,
+    topology: Topology,
+    tick: int,
+    rate: float,
+    threshold: float,
+    own: Int64 | None = None,
 ) -> Float64:
     """Evidence [N, P] for each of the recent tracks ``rows`` being each person, from place, motion, looks and topology.
 
     A track's own name does not count for it: people's places are taken from tracks of other cameras, or from the time
-    before the track began.
+    before the track began. ``own`` [N] are the people whose names the tracks have: no camera sees them twice for that.
     """
     together = _standing_together(tracks, rows, len(people), tick)
-    return _weigh(together, tracks, rows, people, topology, tick, rate, threshold)
+    return _weigh(together, tracks, rows, people, topology, tick, rate, threshold, own)
 
 
 def weigh_returning(
@@ -70,6 +78,7 @@ def _weigh(
     tick: int,
     rate: float,
     threshold: float,
+    own: Int64 | None = None,
 ) -> Float64:
     apart_in_time = _coming_back(tracks, rows, people, tick, rate)
     looks, compared = _looking_alike(tracks, rows, people, threshold)
@@ -79,7 +88,10 @@ def _weigh(
     evidence += _leading_here(tracks, rows, people, topology, tick, rate)
     impossible = np.isnan(place) & ~compared
     began = tracks.began[rows][:, None]
-    impossible |= began <= people.seen_in[:, tracks.camera[rows]].T  # two at once in one camera
+    twice = began <= people.seen_in[:, tracks.camera[rows]].T  # two at once in one camera
+    if own is not None:
+        twice[np.arange(len(rows)), own] = False
+    impossible |= twice
     impossible |= ~side_by_side & _seen_apart(tracks, rows, people, topology, tick)
     impossible |= people.retired[None, :]
     return np.where(impossible, -np.inf, evidence)
@@ -154,14 +166,12 @@ def log_density(offset: Float64, spread: Float64) -> Float64:
     Two normal densities: places are mostly as good as their covariance says, and some are far worse, since the feet
     are hidden or the box is half another person's.
     """
-    with np.errstate(invalid="ignore"):  # places that are not known are NaN, and so is their density
-        sure, wild = _log_normal(offset, spread), _log_normal(offset, spread * WILD_SPREAD)
-        return np.asarray(np.logaddexp(sure + np.log(1 - WILD_SHARE), wild + np.log(WILD_SHARE)), np.float64)
-
-
-def _log_normal(offset: Float64, spread: Float64) -> Float64:
     x, y = offset[..., 0], offset[..., 1]
     xx, xy, yy = spread[..., 0], spread[..., 1], spread[..., 2]
-    determinant = xx * yy - xy * xy
-    distance = (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
-    return np.asarray(-LOG_2_PI - 0.5 * np.log(determinant) - 0.5 * distance)
+    with np.errstate(invalid="ignore"):  # places that are not known are NaN, and so is their density
+        determinant = xx * yy - xy * xy
+        half = 0.5 * (yy * x * x - 2 * xy * x * y + xx * y * y) / determinant
+        scale = -LOG_2_PI - 0.5 * np.log(determinant)
+        sure = scale - half + LOG_SURE_SHARE
+        wild = scale - half / WILD_SPREAD + LOG_WILD_SHARE - np.log(WILD_SPREAD)
+        return np.asarray(np.maximum(sure, wild) + np.log1p(np.exp(-np.abs(sure - wild))), np.float64)

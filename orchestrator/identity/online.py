@@ -361,19 +361,26 @@ class IdentityAssociator:
         tracks, age = self._tracks, tick - self._tracks.named_tick[rows]
         young = (tracks.person[rows] != NOBODY) & (age > 0) & (age <= CORRECTION_S * self._rules.rate)
         due = rows[young & (age % self._window == 0)]
-        for row in due.tolist():
-            evidence = self._weigh(np.array([row]), tick)[0]
-            own = int(tracks.person[row])
-            standing = self._own_evidence(row, own, tick)
-            evidence[own] = -np.inf
-            best = int(evidence.argmax())
-            if evidence[best] > max(standing, 0.0) + CORRECTION_NATS:
-                self._set_name(row, best, tick, float(evidence[best]))
-                self._people.seen_in[best, tracks.camera[row]] = tick
-            elif standing < MISPLACED_NATS:
-                self._set_name(row, NOBODY, NEVER, 0.0)
-            if not self._names.tracks.get(int(self._people.number[own])):
-                self._people.retired[own] = True
+        while len(due):
+            evidence, standing = self._own_evidence(due, tick)
+            done = next(
+                (at for at, row in enumerate(due.tolist()) if self._rename(row, evidence[at], standing[at], tick)), None
+            )
+            due = due[done + 1 :] if done is not None else due[:0]  # the others are weighed anew
+
+    def _rename(self, row: int, evidence: Float64, standing: float, tick: int) -> bool:
+        """Gives a track the name that it should have, if that is another one; says whether it was."""
+        tracks, own = self._tracks, int(self._tracks.person[row])
+        others = evidence.copy()
+        others[own] = -np.inf
+        best = int(others.argmax())
+        if others[best] > max(standing, 0.0) + CORRECTION_NATS:
+            self._set_name(row, best, tick, float(others[best]))
+            self._people.seen_in[best, tracks.camera[row]] = tick
+        elif standing < MISPLACED_NATS:
+            self._set_name(row, NOBODY, NEVER, 0.0)
+        self._people.retired[own] |= not self._names.tracks.get(int(self._people.number[own]))
+        return bool(tracks.person[row] != own)
 
     def _join_doubles(self, tick: int, rows: Int64, sightings: Sightings) -> None:
         """Gives the name of the older of two people who turned out to be one to all tracks of the younger."""
@@ -397,16 +404,18 @@ class IdentityAssociator:
         people.seen_in[older] = np.maximum(people.seen_in[older], people.seen_in[younger])
         people.retired[younger] = not self._names.tracks[int(people.number[younger])]
 
-    def _own_evidence(self, row: int, person: int, tick: int) -> float:
-        """Evidence for the name a track has: where other cameras see the person now; else, what it was given on."""
-        seen_in = self._people.seen_in[person].copy()
-        camera = self._tracks.camera[row]
-        if not (np.delete(seen_in, camera) == tick).any():
-            return float(self._tracks.certainty[row])
-        self._people.seen_in[person, camera] = NEVER
-        evidence = float(self._weigh(np.array([row]), tick)[0, person])
-        self._people.seen_in[person] = seen_in
-        return evidence if np.isfinite(evidence) else MISPLACED_NATS
+    def _own_evidence(self, rows: Int64, tick: int) -> tuple[Float64, Float64]:
+        """The evidence [N, P] for everybody, and [N] for the name that each track has.
+
+        The latter is where other cameras see the person now; where none does, what the name was given on.
+        """
+        tracks, rules, at = self._tracks, self._rules, np.arange(len(rows))
+        own = tracks.person[rows]
+        evidence = weigh(tracks, rows, self._people, rules.topology, tick, rules.rate, rules.similarity, own)
+        seen_now = self._people.seen_in[own] == tick
+        seen_now[at, tracks.camera[rows]] = False
+        standing = np.where(np.isfinite(evidence[at, own]), evidence[at, own], MISPLACED_NATS)
+        return evidence, np.where(seen_now.any(axis=1), standing, tracks.certainty[rows])
 
     def _name(self, tick: int, rows: Int64, sightings: Sightings) -> None:
         """Names what can be named: known people first, then camera by camera new ones, whom the others may join."""

@@ -70,9 +70,9 @@ class Place:
         return CameraInput(camera_id, SIZE, Detections(boxes, np.full(len(seen), 0.9, np.float32)), looks.astype("f4"))
 
 
-def associator(blind: tuple[str, ...] = ()) -> Associator:
+def associator(blind: tuple[str, ...] = (), area: tuple[tuple[float, float], ...] | None = None) -> Associator:
     cameras = {camera_id: Camera(id=camera_id, prefix=camera_id) for camera_id in VIEWS}
-    environment = Environment(id="e", cameras=cameras)
+    environment = Environment(id="e", cameras=cameras, area=area)
     maps = {name: Homography.fit(view.pixels(GRID, 0.0), GRID) for name, view in VIEWS.items() if name not in blind}
     settings = Settings(_env_file=None)  # type: ignore[call-arg]
     return Associator(settings, environment, list(cameras.values()), maps, RATE, "0123456789abcdef")
@@ -149,6 +149,25 @@ def test_places_are_metres_and_nan_without_a_homography():
     true = place.places[truth["c1"][first.tracks.detection_rows]]
     assert np.abs(first.identities.map_xy - true).max() < 1.5
     assert np.isnan(second.identities.map_xy).all()
+
+
+def test_who_turns_out_to_stand_outside_the_area_has_no_place():
+    """Feet that are hidden seem farther from the camera than they are: inside, as far as the detection says."""
+    subject, view = associator(area=((4, 4), (12, 4), (12, 12), (4, 12))), VIEWS["c1"]
+    places = {}
+    for tick in range(90):
+        along = 7 - tick / 20
+        feet, head = (view.pixels(np.array([[along, along]]), height)[0] for height in (0.0, 1.75))
+        tall = feet[1] - head[1]
+        bottom = feet[1] - (0.45 * tall if tick >= 60 else 0)
+        box = np.array([[feet[0] - tall / 5, head[1], feet[0] + tall / 5, bottom]], np.float32)
+        seen = CameraInput("c1", SIZE, Detections(box, np.full(1, 0.9, np.float32)), np.zeros((1, 0), np.float32))
+        (result,) = subject.update(tick, [seen])
+        if len(result.tracks):
+            places[tick] = result.identities.map_xy[0]
+    assert np.abs(places[50] - (7 - 50 / 20)).max() < 0.3
+    assert np.isfinite(places[59]).all()
+    assert np.isnan(places[80]).all()
 
 
 def test_refreshed_looks_are_named_and_of_length_one():
