@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import platform
 import time
@@ -23,6 +22,7 @@ from typing import TypeVar
 import numpy as np
 from rich.table import Table
 
+from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
 from orchestrator.identity.online import IdentityAssociator, IdentityRules
 from orchestrator.identity.tables import Sightings
@@ -71,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     """Measures, shows the tables and writes them as JSON."""
+    machine = await look_at_machine()
     grid = [(cameras, people) for cameras in options.cameras for people in options.people]
     if options.quick:
         grid = [pair for pair in grid if pair[0] == AT_CAMERAS or pair[1] == AT_PEOPLE]
@@ -89,7 +90,7 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     measured = [item for item in boxmot if isinstance(item, Cost)]
     refused = sorted({item for item in boxmot if isinstance(item, str)})
     reporter.show(_boxmot(measured, refused))
-    await asyncio.to_thread(_write, options.out / "identity.json", costs, growth, measured, refused)
+    await write_figures(options.out / "identity.json", machine, _figures(costs, growth, measured, refused))
 
 
 async def _in(pool: ProcessPoolExecutor, measure: Callable[..., T], *arguments: object) -> T:
@@ -250,14 +251,12 @@ def _boxmot(costs: Sequence[Cost], refused: Sequence[str]) -> Table:
     return shown
 
 
-def _write(
-    path: Path, costs: Sequence[Cost], growth: Mapping[str, float], boxmot: Sequence[Cost], refused: Sequence[str]
-) -> None:
-    versions = {name: metadata.version(name) for name in ("numpy", "scipy", "boxmot")}
-    machine = {"machine": platform.machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    whole = {
-        **machine,
-        "packages": versions,
+def _figures(
+    costs: Sequence[Cost], growth: Mapping[str, float], boxmot: Sequence[Cost], refused: Sequence[str]
+) -> dict[str, object]:
+    return {
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in ("numpy", "scipy", "boxmot")},
         "rate": RATE,
         "dimension": DIMENSION,
         "goal_ms": GOAL_MS,
@@ -266,5 +265,3 @@ def _write(
         "boxmot": [asdict(cost) for cost in boxmot],
         "not_run": list(refused),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(whole, indent=1) + "\n")

@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-from benchmarks.accuracy import demo_site, scenes
+from benchmarks.accuracy import demo_site, scenes, sensitivity
 from benchmarks.accuracy.associations import Found, oracle, spoton
 from benchmarks.accuracy.baseline import baseline
 from benchmarks.accuracy.figures import score
 from benchmarks.accuracy.mistakes import mistakes
 from benchmarks.accuracy.picture import save_picture
 from benchmarks.accuracy.public import AbsentError
-from benchmarks.accuracy.report import Row, loss_table, summary, table, write_json
+from benchmarks.accuracy.report import Row, loss_table, summary, table, write_changes, write_json
 from benchmarks.accuracy.scene import Scene
+from benchmarks.machine import look_at_machine
 from demo.console import Reporter
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -54,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--seeds", type=int, default=3, help="of every simulated scene (%(default)s)")
     parser.add_argument("--quick", action="store_true", help=f"one seed of {', '.join(scenes.QUICK)}")
+    parser.add_argument(
+        "--sensitivity", action="store_true", help="each constant halved and doubled, in place of the usual tables"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="public data (%(default)s)")
     parser.add_argument("--state", type=Path, default=Path(".spoton/accuracy"), help="videos and caches (%(default)s)")
@@ -68,11 +72,18 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     """
     names, seeds = (scenes.QUICK, 1) if options.quick else (options.scenes, options.seeds)
     scenes.check(names)
+    machine = await look_at_machine()
     with reporter.step("models"):
         rendered = any(name in scenes.SOURCES and scenes.SOURCES[name].rendered for name in names)
         inputs = scenes.Inputs(
             options.data, options.state, await demo_site.prepare(options.state) if rendered else None
         )
+    if options.sensitivity:
+        with reporter.step("sensitivity"):
+            changes = await asyncio.to_thread(_sensitivity, names, inputs, options.jobs)
+        reporter.show(sensitivity.table(changes))
+        await asyncio.to_thread(write_changes, options.out / "sensitivity.json", machine, changes)
+        return
     jobs = [
         _Job(name, seed, inputs, options.out / "accuracy" if seed == 1 else None)
         for name in names
@@ -83,7 +94,12 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     lines = summary(rows)
     reporter.show(table(lines))
     reporter.show(loss_table(lines))
-    await asyncio.to_thread(write_json, options.out / "accuracy.json", rows, lines)
+    await asyncio.to_thread(write_json, options.out / "accuracy.json", machine, rows, lines)
+
+
+def _sensitivity(names: Sequence[str], inputs: scenes.Inputs, processes: int) -> list[sensitivity.Change]:
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        return sensitivity.measure(names, inputs, pool)
 
 
 def _measure_all(jobs: Sequence[_Job], processes: int, reporter: Reporter) -> list[Row]:

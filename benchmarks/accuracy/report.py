@@ -15,6 +15,8 @@ from rich.table import Table
 
 from benchmarks.accuracy.figures import FIGURES
 from benchmarks.accuracy.mistakes import Mistake
+from benchmarks.accuracy.sensitivity import FIGURE, Change
+from benchmarks.machine import Machine
 
 PACKAGES = ("numpy", "scipy", "boxmot", "onnxruntime", "trackeval")
 COUNTS = frozenset({"camera_id_switches", "ground_id_switches"})
@@ -122,12 +124,21 @@ def loss_table(lines: Sequence[Line]) -> Table:
     return shown
 
 
-def write_json(path: Path, rows: Sequence[Row], lines: Sequence[Line]) -> None:
+def write_json(path: Path, machine: Machine, rows: Sequence[Row], lines: Sequence[Line]) -> None:
     """Writes every row and line, and what they were measured with."""
+    _write(path, machine, {"lines": [asdict(line) for line in lines], "rows": [asdict(row) for row in rows]})
+
+
+def write_changes(path: Path, machine: Machine, changes: Sequence[Change]) -> None:
+    """Writes what became of the figures under other constants."""
+    _write(path, machine, {"figure": FIGURE, "changes": [asdict(change) for change in changes]})
+
+
+def _write(path: Path, machine: Machine, figures: Mapping[str, object]) -> None:
+    """Figures as JSON, and what they were measured with."""
     versions = {name: metadata.version(name) for name in PACKAGES}
-    held = {"python": platform.python_version(), "packages": versions}
     path.parent.mkdir(parents=True, exist_ok=True)
-    whole = {**held, "lines": [asdict(line) for line in lines], "rows": [asdict(row) for row in rows]}
+    whole = {"machine": asdict(machine), "python": platform.python_version(), "packages": versions, **figures}
     path.write_text(json.dumps(_without_nan(whole), indent=1) + "\n")
 
 
