@@ -157,7 +157,7 @@ def committed_specs(target: Target) -> tuple[ModelSpec, ModelSpec]:
     """What ``model_repository/`` is committed for: the production models on a GPU, the demo's on a CPU."""
     if target is Target.CPU:
         return (
-            detector_spec("fasterrcnn_lite0_fpn-demo", height=384, width=672, detections=64),
+            detector_spec("fasterrcnn_csp_pan-demo", height=384, width=672, detections=64),
             reid_spec("lite0_bands-demo", dimensions=256),
         )
     return (

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,7 @@ from torchvision.models.detection import FasterRCNN
 
 from demo.training.checkpoint import Average, save_weights
 from demo.training.compose import Sample, picture_stream
-from demo.training.imagenet import load_imagenet
+from demo.training.nanodet import load_nanodet
 from demo.training.photos import Photo, load_cut_outs, load_photos
 from demo.training.simulated import simulated_pictures
 from export.architectures import build_detector
@@ -30,7 +31,7 @@ from export.weights import load_weights
 
 logger = logging.getLogger(__name__)
 
-ARCHITECTURE = "fasterrcnn_lite0_fpn"
+ARCHITECTURE = "fasterrcnn_csp_pan"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,9 @@ class DetectorPlan:
     """Share of the pictures that come from simulated places."""
     coco_share: float = 0.8
     """Share of the photos that come from COCO: Penn-Fudan is learned long before."""
-    learning_rate: float = 4e-4
+    learning_rate: float = 5e-4
+    features_pace: float = 0.1
+    """Of the learning rate, for what comes from COCO."""
     warm_up_steps: int = 60
     seed: int = 0
     threads: int = 2
@@ -64,12 +67,12 @@ def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None) 
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     model = _model(start)
-    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], plan.learning_rate)
+    optimiser = torch.optim.AdamW(_parameter_groups(model, plan), plan.learning_rate)
     average = Average(model)
     losses: list[float] = []
     for step, samples in enumerate(islice(_batches(plan, data), plan.steps)):
         for group in optimiser.param_groups:
-            group["lr"] = plan.learning_rate * _pace(step, step / plan.steps, plan.warm_up_steps)
+            group["lr"] = group["pace"] * plan.learning_rate * _pace(step, step / plan.steps, plan.warm_up_steps)
         losses.append(_step(model, optimiser, samples))
         average.update(model)
         if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
@@ -89,7 +92,7 @@ def load_detector(weights: Path, *, height: int = 384, width: int = 672) -> Fast
 def _model(start: Path | None) -> FasterRCNN:
     if start is None:
         model = build_detector(ARCHITECTURE)
-        load_imagenet(model.backbone.body)
+        load_nanodet(model)
     else:
         model = load_detector(start)
     model.train().to(memory_format=torch.channels_last)
@@ -98,13 +101,17 @@ def _model(start: Path | None) -> FasterRCNN:
 
 
 def _freeze(model: FasterRCNN) -> None:
-    """Holds every batch statistic, and the stem and first two stages entirely: their backward pass costs the most."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
+    """Holds the stem and the first two stages: they have learned from far more photos, and cost the most to train."""
     body = model.backbone.body
-    for part in (body.conv_stem, body.bn1, body.blocks[0], body.blocks[1]):
+    for part in (body.stem, *body.stages[:2]):
         part.requires_grad_(requires_grad=False)
+
+
+def _parameter_groups(model: FasterRCNN, plan: DetectorPlan) -> list[dict[str, Any]]:
+    """The features, which know people already, and the heads, which begin at random; each with its pace."""
+    features = [p for p in model.backbone.parameters() if p.requires_grad]
+    heads = [*model.rpn.parameters(), *model.roi_heads.parameters()]
+    return [{"params": features, "pace": plan.features_pace}, {"params": heads, "pace": 1.0}]
 
 
 class _Pictures(IterableDataset[Sample]):

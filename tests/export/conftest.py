@@ -36,7 +36,7 @@ def pictures() -> np.ndarray:
 def detector() -> FasterRCNN:
     """The demo detector at a small size, with low thresholds so that many detections are compared."""
     torch.set_num_threads(1)
-    model = build_detector("fasterrcnn_lite0_fpn", height=HEIGHT, width=WIDTH)
+    model = build_detector("fasterrcnn_csp_pan", height=HEIGHT, width=WIDTH)
     load_weights(model, MODELS / "detector.safetensors")
     return model.eval()
 
@@ -45,7 +45,7 @@ def detector() -> FasterRCNN:
 def detector_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("detector") / "model.onnx"
     weights = MODELS / "detector.safetensors"
-    export_detector_file("fasterrcnn_lite0_fpn", weights, path, height=HEIGHT, width=WIDTH)
+    export_detector_file("fasterrcnn_csp_pan", weights, path, height=HEIGHT, width=WIDTH)
     return path
 
 

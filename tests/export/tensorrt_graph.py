@@ -10,6 +10,7 @@ PARSED = frozenset(
     [
         "Add",
         "And",
+        "AveragePool",
         "Cast",
         "Clip",
         "Concat",
@@ -33,6 +34,7 @@ PARSED = frozenset(
         "HardSigmoid",
         "HardSwish",
         "Identity",
+        "LeakyRelu",
         "Less",
         "LessOrEqual",
         "MatMul",

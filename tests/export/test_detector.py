@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(400)
 """Tracing the network takes a while on a busy machine."""
 
 SOURCE = ModelSource("x", "y")
-LITE0 = "fasterrcnn_lite0_fpn"
+DEMO = "fasterrcnn_csp_pan"
 BATCHES = range(1, 17)
 FEWER_BATCHES = (1, 2, 3, 8, 16)
 """Of the ResNets, where a batch takes seconds: the graphs differ in nothing that knows the batch. And of the MobileNet
@@ -68,12 +68,17 @@ def crowds() -> list[Crowd]:
     return [crowd(seed, HEIGHT, WIDTH) for seed in range(3)]
 
 
-@pytest.fixture(scope="module", params=[LITE0, *TORCHVISION_DETECTORS])
+@pytest.fixture(scope="module", params=[DEMO, *TORCHVISION_DETECTORS])
 def case(request, detector: FasterRCNN, crowds: list[Crowd], tmp_path_factory: pytest.TempPathFactory) -> Exported:
     path = tmp_path_factory.mktemp("case") / "model.onnx"
     pictures = [scene.picture for scene in crowds]
+<<<<<<< HEAD
     if request.param == LITE0:
         return exported(request.param, path, np.stack([*pictures, np.zeros_like(pictures[0])]), detector)
+=======
+    if request.param == DEMO:
+        return exported(path, np.stack([*pictures, np.zeros_like(pictures[0])]), detector)
+>>>>>>> 54108f6 (The demo's detector begins with features that have learned people from COCO)
     model = fitted_detector(request.param, crowds[0], **ROWS)
     return exported(request.param, path, np.stack([*pictures, crowds[0].empty]), model)
 

@@ -68,7 +68,7 @@ def test_torchvision_reads_the_old_names_alike(model: FasterRCNN) -> None:
 def test_published_files_are_known_by_name_and_digest() -> None:
     known = published("fasterrcnn_resnet50_fpn")["COCO_V1"]
     assert (known.file_name, known.hash_prefix) == ("fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "258fb6c6")
-    assert published("fasterrcnn_lite0_fpn") == {}
+    assert published("fasterrcnn_csp_pan") == {}
 
 
 def test_the_published_resnet_adds_nothing_to_its_variances(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +85,7 @@ def test_the_published_resnet_adds_nothing_to_its_variances(tmp_path: Path, monk
 def test_an_unknown_name_is_answered_with_the_known_ones() -> None:
     with pytest.raises(WeightsError, match=rf"COCO_V9: neither a file nor .* published weights of {SMALL}: COCO_V1"):
         load_detector(SMALL, "COCO_V9", **SIZE)
-    with pytest.raises(UnknownArchitectureError, match="'yolo'; known: fasterrcnn_lite0_fpn, fasterrcnn_mobilenet"):
+    with pytest.raises(UnknownArchitectureError, match="'yolo'; known: fasterrcnn_csp_pan, fasterrcnn_mobilenet"):
         load_detector("yolo", "COCO_V1", **SIZE)
     with pytest.raises(FileNotFoundError, match=r"absent\.pth"):
         load_detector(SMALL, "absent.pth", **SIZE)

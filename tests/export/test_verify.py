@@ -89,7 +89,7 @@ async def test_the_committed_set_answers_as_eager_does_on_photos(address: str, t
         config = load_config(path)
         with Server(address, share_memory=True) as server:
             served = describe(server)
-            assert served.detector.model_id == "fasterrcnn_lite0_fpn-demo"
+            assert served.detector.model_id == "fasterrcnn_csp_pan-demo"
             parity = verify(server, served, load_reference(config), read_images(PHOTOS, PHOTOS_TAKEN), FP32)
         assert parity.misses(FP32) == [], parity
         assert parity.people >= 2 * 2 * PHOTOS_TAKEN, parity
