@@ -35,7 +35,7 @@ from export.detector import export_detector
 from export.onnx_file import ModelSource, digest_of
 from export.weights import load_weights
 
-DEMO = "fasterrcnn_lite0_fpn"
+DEMO = "fasterrcnn_csp_pan"
 DEMO_WEIGHTS = Path(__file__).resolve().parents[1] / "demo" / "models" / "detector.safetensors"
 CLASSES = 91
 EAGER, ONNX = "torchvision eager", "ONNX Runtime"

@@ -29,8 +29,8 @@ BATCHES = range(1, 17)
 FEWER_BATCHES = (1, 2, 3, 8, 16)
 """Of the ResNets, where a batch takes seconds: the graphs differ in nothing that knows the batch. And of the MobileNet
 that differs from the other one in the number of its proposals alone."""
-EVERY_BATCH = (LITE0, "fasterrcnn_mobilenet_v3_large_fpn")
-HALVED = (LITE0, "fasterrcnn_resnet50_fpn_v2")
+EVERY_BATCH = (DEMO, "fasterrcnn_mobilenet_v3_large_fpn")
+HALVED = (DEMO, "fasterrcnn_resnet50_fpn_v2")
 """Traced a second time, which takes a while."""
 LEAST_PEOPLE = 20
 ROWS = {"rpn_post_nms_top_n_test": 120, "box_detections_per_img": 40}
@@ -53,7 +53,7 @@ class Exported:
 
     @property
     def is_trained(self) -> bool:
-        return self.architecture == LITE0
+        return self.architecture == DEMO
 
 
 def exported(architecture: str, path: Path, pictures: np.ndarray, model: FasterRCNN) -> Exported:
@@ -72,13 +72,8 @@ def crowds() -> list[Crowd]:
 def case(request, detector: FasterRCNN, crowds: list[Crowd], tmp_path_factory: pytest.TempPathFactory) -> Exported:
     path = tmp_path_factory.mktemp("case") / "model.onnx"
     pictures = [scene.picture for scene in crowds]
-<<<<<<< HEAD
-    if request.param == LITE0:
-        return exported(request.param, path, np.stack([*pictures, np.zeros_like(pictures[0])]), detector)
-=======
     if request.param == DEMO:
-        return exported(path, np.stack([*pictures, np.zeros_like(pictures[0])]), detector)
->>>>>>> 54108f6 (The demo's detector begins with features that have learned people from COCO)
+        return exported(request.param, path, np.stack([*pictures, np.zeros_like(pictures[0])]), detector)
     model = fitted_detector(request.param, crowds[0], **ROWS)
     return exported(request.param, path, np.stack([*pictures, crowds[0].empty]), model)
 

@@ -19,11 +19,11 @@ from export.verify import SURE, TOLERANCES, _Twins
 from export.weights import load_weights
 from tests.export.conftest import MODELS
 from tests.export.crowds import crowd, fitted_detector
-from tests.export.test_detector import LEAST_PEOPLE, LITE0, SOURCE, Exported, found_by
+from tests.export.test_detector import DEMO, LEAST_PEOPLE, SOURCE, Exported, found_by
 
 pytestmark = [pytest.mark.full_size, pytest.mark.timeout(3600)]
 
-SIZES = {LITE0: (384, 672), **dict.fromkeys(TORCHVISION_DETECTORS, (768, 1344))}
+SIZES = {DEMO: (384, 672), **dict.fromkeys(TORCHVISION_DETECTORS, (768, 1344))}
 BATCHES = (1, 2, 3)
 
 
@@ -31,7 +31,7 @@ def built(architecture: str, height: int, width: int) -> tuple[FasterRCNN, np.nd
     """Torchvision's own numbers of proposals and detections, a crowd, and the place without it."""
     scene = crowd(0, height, width)
     pictures = np.stack([scene.picture, scene.empty])
-    if architecture != LITE0:
+    if architecture != DEMO:
         return fitted_detector(architecture, scene), pictures
     model = build_detector(architecture, height=height, width=width)
     load_weights(model, MODELS / "detector.safetensors")
