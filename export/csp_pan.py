@@ -39,20 +39,18 @@ class CspPan(nn.Module):
 
 
 class LevelHeads(nn.Module):
-    """Proposals from each map by linear layers of its own, as NanoDet has them; the map at stride 64 shares the last."""
+    """Proposals from each map by linear layers of its own, as NanoDet has them; stride 64 shares those of stride 32."""
 
     def __init__(self, anchors: int) -> None:
         super().__init__()
-        self.cls_logits = nn.ModuleList(nn.Conv2d(CHANNELS, anchors, 1) for _ in STAGES[1:])
-        self.bbox_pred = nn.ModuleList(nn.Conv2d(CHANNELS, anchors * 4, 1) for _ in STAGES[1:])
-        for layer in self.bbox_pred:
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        self.cls_logits = nn.ModuleList(_linear(anchors) for _ in STAGES[1:])
+        self.bbox_pred = nn.ModuleList(_linear(anchors * 4) for _ in STAGES[1:])
 
     def forward(self, levels: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
         """Maps [N, CHANNELS, h, w] -> for each, logits [N, anchors, h, w] and deltas [N, anchors * 4, h, w]."""
-        logits = [self.cls_logits[min(index, 2)](level) for index, level in enumerate(levels)]
-        return logits, [self.bbox_pred[min(index, 2)](level) for index, level in enumerate(levels)]
+        last = len(self.cls_logits) - 1
+        logits = [self.cls_logits[min(index, last)](level) for index, level in enumerate(levels)]
+        return logits, [self.bbox_pred[min(index, last)](level) for index, level in enumerate(levels)]
 
 
 class CspNet(nn.Module):
@@ -119,3 +117,9 @@ class _Stage(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         entered = self.enter(features)
         return torch.cat([self.leave(self.parts(entered)), entered], dim=1)
+
+
+def _linear(channels_out: int) -> nn.Conv2d:
+    layer = nn.Conv2d(CHANNELS, channels_out, 1)
+    nn.init.normal_(layer.weight, std=0.01)
+    return layer

@@ -1,4 +1,4 @@
-"""Trains the demo detector: ImageNet features, real photos, and pictures of simulated places.
+"""Trains the demo detector: NanoDet's features, real photos, and pictures of simulated places.
 
 The truth is the full box of a person, clipped to the picture; people of whom less than a quarter is visible are left
 out of it (see ``compose``).
@@ -62,7 +62,7 @@ def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None) 
     """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``, written anew now and then.
 
     ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training to go on from;
-    without it the features come from ImageNet.
+    without it the features are NanoDet's.
     """
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)

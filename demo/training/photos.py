@@ -15,6 +15,8 @@ UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
 HOLD_OUT_EVERY = 5
+LAST_OF_TRAIN2017 = 650
+EARLY_IN_VAL2017 = (139, 285, 632)
 LONGEST_SIDE = 768
 """Photos are kept in memory at no more than this many pixels a side."""
 
@@ -45,6 +47,15 @@ def held_out(names: Sequence[str]) -> tuple[list[str], list[str]]:
     ordered = sorted(names)
     kept = [name for index, name in enumerate(ordered) if index % HOLD_OUT_EVERY]
     return kept, ordered[::HOLD_OUT_EVERY]
+
+
+def in_val2017(name: str) -> bool:
+    """Whether an image of ``coco_people`` belongs to COCO's val2017, on which detectors are measured, not trained.
+
+    The folder holds the first 128 images of train2017, whose numbers end at 650, and the first 128 of val2017.
+    """
+    number = int(Path(name).stem)
+    return number > LAST_OF_TRAIN2017 or number in EARLY_IN_VAL2017
 
 
 def load_photos(data: Path, dataset: str, *, test: bool) -> list[Photo]:

@@ -4,11 +4,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from demo.training.photos import load_cut_outs, load_photos
+from demo.training.photos import in_val2017, load_cut_outs, load_photos
 
 DATA = Path(os.environ.get("SPOTON_TEST_DATA", Path(__file__).parents[4] / "shared" / "data"))
 
 pytestmark = pytest.mark.skipif(not (DATA / "pennfudan").is_dir(), reason=f"no pennfudan under {DATA}")
+
+
+def test_half_of_the_coco_photos_are_of_val2017() -> None:
+    assert in_val2017("000000000139.jpg")
+    assert not in_val2017("000000000138.jpg")
+    names = [photo.name for test in (True, False) for photo in load_photos(DATA, "coco_people", test=test)]
+    assert sum(in_val2017(name) for name in names) == 125 + 3
+    assert len(names) == 256
 
 
 def test_no_photo_is_both_trained_on_and_measured_on() -> None:
