@@ -40,11 +40,13 @@ AT_CAMERAS, AT_PEOPLE = 4, 20
 GOAL_MS = 0.5
 """A camera-tick at ``AT_PEOPLE``."""
 RATE, DIMENSION = 12.0, 1280
-WARM_UP_TICKS, TICKS, SECONDS = 40, 120, 8.0
+WARM_UP_TICKS, TICKS, SECONDS = 30, 60, 4.0
 """Ticks before and while time is taken, and after how long it is enough."""
 SIDE_M, STEP_M, SPEED_M_S, PLACE_ERROR_M = 20.0, 15.0, 1.3, 0.2
 LOOK_NOISE = 0.6
 """Length of a look's error beside the person's own: two looks of one person have a cosine of 0.74."""
+NOISES = 512
+"""As many errors are drawn beforehand: drawing costs more than association."""
 IMAGE_HW, BOX_HW = (1080, 1920), (160, 60)
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -121,6 +123,7 @@ def walk(cameras: int, people: int, seed: int = 1) -> Iterator[Sightings]:
     hall = np.array([length, SIDE_M])
     xy, heading = rng.uniform(0, 1, (count, 2)) * hall, rng.uniform(0, 2 * np.pi, count)
     own = rng.normal(size=(count, DIMENSION)) / np.sqrt(DIMENSION)
+    noise = rng.normal(0, LOOK_NOISE / np.sqrt(DIMENSION), (NOISES, DIMENSION))
     visits = np.zeros((cameras, count), np.int64)
     inside: Bool = np.zeros((cameras, count), np.bool_)
     low = STEP_M * np.arange(cameras)[:, None]
@@ -134,14 +137,14 @@ def walk(cameras: int, people: int, seed: int = 1) -> Iterator[Sightings]:
         visits += now & ~inside
         inside = now
         camera, person = np.nonzero(inside)
-        yield _sightings(camera, person, visits, xy, own, rng)
+        yield _sightings(camera, person, visits, xy, own, noise, rng)
 
 
 def _sightings(
-    camera: Int64, person: Int64, visits: Int64, xy: Float64, own: Float64, rng: np.random.Generator
+    camera: Int64, person: Int64, visits: Int64, xy: Float64, own: Float64, noise: Float64, rng: np.random.Generator
 ) -> Sightings:
     rows = len(camera)
-    looks = own[person] + rng.normal(0, LOOK_NOISE / np.sqrt(DIMENSION), (rows, DIMENSION))
+    looks = own[person] + noise[rng.integers(len(noise), size=rows)]
     return Sightings(
         cameras=camera,
         track_ids=visits[camera, person] * visits.shape[1] + person,
