@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ from benchmarks.accuracy.figures import score
 from benchmarks.accuracy.mistakes import mistakes
 from benchmarks.accuracy.picture import save_picture
 from benchmarks.accuracy.public import AbsentError
-from benchmarks.accuracy.report import Row, loss_table, summary, table, write_changes, write_json
+from benchmarks.accuracy.report import Row, loss_tables, summary, table, write_changes, write_json
 from benchmarks.accuracy.scene import Scene
 from benchmarks.machine import look_at_machine
 from demo.console import Reporter
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
+NOT_IN_NAMES = r"[^\w-]+"
 ANSWERS: Mapping[str, Callable[[Scene], Found]] = {
     "baseline": baseline,
     "online": lambda scene: spoton(scene, second_pass=False),
@@ -93,7 +95,8 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
         rows = await asyncio.to_thread(_measure_all, jobs, options.jobs, reporter)
     lines = summary(rows)
     reporter.show(table(lines))
-    reporter.show(loss_table(lines))
+    for losses in loss_tables(lines):
+        reporter.show(losses)
     await asyncio.to_thread(write_json, options.out / "accuracy.json", machine, rows, lines)
 
 
@@ -122,7 +125,7 @@ def measure(scene: Scene, pictures: Path | None = None) -> list[Row]:
     """Every answer to one scene; a picture of them in the folder ``pictures``, where places are known."""
     answers = {answer: find(scene) for answer, find in ANSWERS.items()}
     if pictures is not None and scene.ground is not None:
-        save_picture(pictures / f"{scene.name}.png", scene, answers)
+        save_picture(pictures / f"{re.sub(NOT_IN_NAMES, '-', scene.name)}.png", scene, answers)
     return [
         Row(scene.name, scene.seed, scene.detections, answer, score(scene, found).flat(), mistakes(scene, found))
         for answer, found in answers.items()

@@ -40,7 +40,7 @@ def save_picture(target: Path, scene: Scene, answers: Mapping[str, Found]) -> No
         _draw(axes, answer, scene, truth, BoxTable(*fuse(found)))
         axes.set_xlim(low[0], high[0])
         axes.set_ylim(low[1], high[1])
-    grid[0][-1].legend(handles=_legend(), loc="lower right", fontsize=7, frameon=False, labelcolor=INK)
+    figure.legend(handles=_legend(), loc="upper right", ncols=3, fontsize=8, frameon=False, labelcolor=INK)
     figure.suptitle(f"{scene.name}, seed {scene.seed} ({scene.detections}); metres", fontsize=10, color=INK)
     figure.tight_layout()
     save(figure, target)

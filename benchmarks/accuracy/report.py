@@ -34,6 +34,7 @@ HEADINGS = {
     "ground_id_switches": "map switches",
 }
 BASELINE, ORACLE = "baseline", "oracle"
+LOSS_COLUMNS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +113,19 @@ def table(lines: Sequence[Line]) -> Table:
     return shown
 
 
-def loss_table(lines: Sequence[Line]) -> Table:
-    """For people: what became of the true boxes, in per cent of them."""
+def loss_tables(lines: Sequence[Line]) -> list[Table]:
+    """For people: what became of the true boxes, in per cent of them; as many columns a table as fit a screen."""
+    chosen = [line for line in lines if line.answer != BASELINE]
+    return [_loss_table(chosen[first : first + LOSS_COLUMNS]) for first in range(0, len(chosen), LOSS_COLUMNS)]
+
+
+def _loss_table(lines: Sequence[Line]) -> Table:
     shown = Table(title="What became of people's boxes, cameras together, in per cent of those that count")
     shown.add_column("")
-    chosen = [line for line in lines if line.answer != BASELINE]
-    for line in chosen:
+    for line in lines:
         shown.add_column(f"{line.scene}\n{line.answer}", justify="right")
     for kind in Mistake:
-        shown.add_row(kind.value, *(f"{100 * line.mistakes[kind.value]:.1f}" for line in chosen))
+        shown.add_row(kind.value, *(f"{100 * line.mistakes[kind.value]:.1f}" for line in lines))
     return shown
 
 

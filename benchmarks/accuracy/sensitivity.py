@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ ONLINE = (
     "identity.evidence.REACH_SLACK_M",
     "identity.evidence.LOOK_NATS_PER_COSINE",
     "identity.evidence.LOOK_LIMIT_NATS",
-    "identity.evidence.WILD_SHARE",
+    "identity.evidence.WILD_SPREAD",
     "identity.online.WINDOW_S",
     "identity.online.NAME_BY_S",
     "identity.online.SURE_NATS",
@@ -82,18 +83,24 @@ def _changes(
 
 @contextmanager
 def scaled(constant: str, factor: float) -> Iterator[None]:
-    """Within it, the constant of ``orchestrator`` named ``module.NAME`` is ``factor`` times as large; "" is none."""
+    """Within it, the constant of ``orchestrator`` named ``module.NAME`` is ``factor`` times as large; "" is none.
+
+    So it is in the modules that import it by its name; what a module computed from it before stays.
+    """
     if not constant:
         yield
         return
     module, _, name = constant.rpartition(".")
-    room = importlib.import_module(f"orchestrator.{module}")
-    usual = getattr(room, name)
-    setattr(room, name, factor * usual)
+    usual = getattr(importlib.import_module(f"orchestrator.{module}"), name)
+    rooms = [room for path, room in sys.modules.items() if path.startswith("orchestrator.")]
+    users = [room for room in rooms if getattr(room, name, None) is usual]
+    for room in users:
+        setattr(room, name, factor * usual)
     try:
         yield
     finally:
-        setattr(room, name, usual)
+        for room in users:
+            setattr(room, name, usual)
 
 
 def table(changes: Sequence[Change]) -> Table:

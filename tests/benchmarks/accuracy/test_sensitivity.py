@@ -21,6 +21,14 @@ def test_a_constant_is_scaled_for_a_while(constant):
     assert getattr(room, name) == usual
 
 
+def test_modules_that_import_a_constant_have_it_scaled_too():
+    likelihood = importlib.import_module("orchestrator.identity.likelihood")
+    usual = likelihood.NEW_PEOPLE_PER_M2
+    with scaled("identity.evidence.NEW_PEOPLE_PER_M2", 2):
+        assert likelihood.NEW_PEOPLE_PER_M2 == 2 * usual
+    assert usual == likelihood.NEW_PEOPLE_PER_M2
+
+
 def test_association_heeds_the_scaled_constant():
     with scaled("association.MAP_ERROR_M", 3):
         wide = spoton(scene(), second_pass=False)
