@@ -25,7 +25,7 @@ def test_modules_that_import_a_constant_have_it_scaled_too():
     likelihood = importlib.import_module("orchestrator.identity.likelihood")
     usual = likelihood.NEW_PEOPLE_PER_M2
     with scaled("identity.evidence.NEW_PEOPLE_PER_M2", 2):
-        assert likelihood.NEW_PEOPLE_PER_M2 == 2 * usual
+        assert 2 * usual == likelihood.NEW_PEOPLE_PER_M2
     assert usual == likelihood.NEW_PEOPLE_PER_M2
 
 
