@@ -15,6 +15,7 @@ from orchestrator.errors import ModelContractError
 from orchestrator.feet import Feet, FootModel
 from orchestrator.homography import Homography, foot_points
 from orchestrator.identity.gallery import Look
+from orchestrator.identity.ids import global_id, prefix_of
 from orchestrator.identity.online import IdentityAssociator, IdentityRules
 from orchestrator.identity.quality import quality_of
 from orchestrator.identity.returning import Forgotten, Newcomer
@@ -146,7 +147,7 @@ class Associator:
     def bindings(self) -> dict[tuple[str, int], str]:
         """Global id of every (camera id, track id) named so far; a later call may correct a young one."""
         return {
-            (self._camera_ids[camera], track): f"{self._prefix}-{person + 1}"
+            (self._camera_ids[camera], track): global_id(self._prefix, person)
             for (camera, track), person in self._identity.names.items()
         }
 
@@ -159,7 +160,7 @@ class Associator:
         changed = self._identity.refreshed()
         columns = (changed.people, changed.views, changed.cameras, changed.map_xy, changed.qualities)
         return [
-            Look(f"{self._prefix}-{person + 1}", view, self._camera_ids[camera], place_of(*xy), quality, look)
+            Look(global_id(self._prefix, person), view, self._camera_ids[camera], place_of(*xy), quality, look)
             for (person, view, camera, xy, quality), look in zip(
                 zip(*(column.tolist() for column in columns), strict=True), changed.looks, strict=True
             )
@@ -272,12 +273,7 @@ class Associator:
         return np.where(inside(map_xy, self._area)[:, None], map_xy, np.nan)
 
     def _global_id(self, person: int) -> str | None:
-        return None if person == NOBODY else f"{self._prefix}-{person + 1}"
-
-
-def prefix_of(task_id: str) -> str:
-    """What the global ids of a task begin with."""
-    return task_id[:8]
+        return None if person == NOBODY else global_id(self._prefix, person)
 
 
 def topology_of(environment: Environment, cameras: Sequence[Camera]) -> Topology:

@@ -13,6 +13,7 @@ import numpy as np
 from orchestrator.association import place_spread, topology_of
 from orchestrator.feet import CUT_FOOT_ERROR, FOOT_ERROR, Feet
 from orchestrator.homography import Homography
+from orchestrator.identity.ids import global_id, person_of
 from orchestrator.identity.recording import Looks, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
 from orchestrator.settings import Settings
@@ -85,7 +86,7 @@ def name_again(
         All tracks, stretch by stretch; those of one track follow each other without a gap.
     """
     row_of = {camera.id: row for row, camera in enumerate(cameras)}
-    people = [((row_of[camera], track), int(name.rpartition("-")[2]) - 1) for (camera, track), name in names.items()]
+    people = [((row_of[camera], track), person_of(name)) for (camera, track), name in names.items()]
     recording = make_recording(
         rate,
         [_sightings(tracks[camera.id], homographies.get(camera.id)) for camera in cameras],
@@ -103,7 +104,7 @@ def name_again(
             first,
             last,
             names.get((cameras[recording.cameras[row]].id, track)),
-            f"{prefix}-{person + 1}" if person >= 0 else None,
+            global_id(prefix, person) if person >= 0 else None,
         )
         for row, (first, last), person in zip(
             found.tracklets.tolist(), found.spans.tolist(), found.people.tolist(), strict=True

@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from orchestrator import tasks
-from orchestrator.association import Associator, CameraInput, CameraResult, prefix_of
+from orchestrator.association import Associator, CameraInput, CameraResult
 from orchestrator.batch import BatchReader, CameraFile, probe_file
 from orchestrator.checkpoint import RunState
 from orchestrator.control import TaskControl
@@ -28,6 +28,7 @@ from orchestrator.events import BatchPayload, BatchProcessingComplete, Correctio
 from orchestrator.history.rows import Clock
 from orchestrator.history.writer import HistoryWriter
 from orchestrator.identity.gallery import Gallery, Look
+from orchestrator.identity.ids import prefix_of
 from orchestrator.identity.recording import sample_step
 from orchestrator.identity.returning import Forgotten
 from orchestrator.log import bind
@@ -288,7 +289,14 @@ class Pipeline:
         homographies = self._services.homographies[self._environment.id]
         with self._clock.measure("second_pass"):
             return name_again(
-                self._settings, self._environment, self._cameras, homographies, rate, tracks, names, self._task.id[:8]
+                self._settings,
+                self._environment,
+                self._cameras,
+                homographies,
+                rate,
+                tracks,
+                names,
+                prefix_of(self._task.id),
             )
 
     def _report(self, step: str, of_batch: float = 0.0) -> tasks.Progress:

@@ -20,6 +20,7 @@ from orchestrator.history.pool import Pool
 from orchestrator.history.returning import last_seen_like
 from orchestrator.history.rows import Clock
 from orchestrator.identity.gallery import Gallery, Remembered
+from orchestrator.identity.ids import global_id, person_of
 from orchestrator.identity.returning import Forgotten, Newcomer
 from orchestrator.inference.protocols import ModelId
 
@@ -90,7 +91,7 @@ class Recall:
 
     async def _in_gallery(self, newcomer: Newcomer, known: frozenset[int], clock: Clock) -> list[Forgotten]:
         ids = await self._gallery.ids(f"{self._subject.prefix}-")
-        forgotten = [each for each in ids if _number(each) not in known][:GALLERY_PEOPLE]
+        forgotten = [each for each in ids if person_of(each) not in known][:GALLERY_PEOPLE]
         people = await self._gallery.views(forgotten)
         likeness = [max(float(item.look.embedding @ newcomer.look) for item in person) for person in people]
         order = np.argsort([-each for each in likeness], kind="stable")[:CANDIDATES]
@@ -98,13 +99,13 @@ class Recall:
 
     async def _in_history(self, newcomer: Newcomer, known: frozenset[int]) -> list[Forgotten]:
         subject = self._subject
-        not_these = [f"{subject.prefix}-{number + 1}" for number in known]
+        not_these = [global_id(subject.prefix, number) for number in known]
         found = await last_seen_like(
             self._pool, subject.task_id, subject.model, newcomer.look, not_these, CANDIDATES, self._similarity
         )
         return [
             Forgotten(
-                _number(each.global_id),
+                person_of(each.global_id),
                 each.looks,
                 each.confidences,
                 np.array([self._cameras[camera_id] for camera_id in each.camera_ids], np.int64),
@@ -118,7 +119,7 @@ class Recall:
     def _of_views(self, person: Sequence[Remembered], clock: Clock) -> Forgotten:
         latest = max(person, key=lambda item: item.time_s)
         return Forgotten(
-            _number(latest.look.global_id),
+            person_of(latest.look.global_id),
             np.stack([item.look.embedding for item in person]),
             np.array([item.look.quality for item in person]),
             np.array([self._cameras[item.look.camera_id] for item in person], np.int64),
@@ -126,7 +127,3 @@ class Recall:
             self._cameras[latest.look.camera_id],
             latest.look.place or (np.nan, np.nan),
         )
-
-
-def _number(global_id: str) -> int:
-    return int(global_id.rpartition("-")[2]) - 1

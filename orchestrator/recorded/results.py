@@ -17,6 +17,7 @@ import numpy as np
 
 from orchestrator.association import CameraResult
 from orchestrator.errors import StorageError
+from orchestrator.identity.ids import person_of
 from orchestrator.values import Float64, Int64
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def _write(path: Path, lines: Sequence[str]) -> None:
 
 def number_of(global_id: str | None) -> int:
     """The number of a global id; ``NOBODY`` for None."""
-    return NOBODY if global_id is None else int(global_id.rpartition("-")[2])
+    return NOBODY if global_id is None else person_of(global_id) + 1
 
 
 def _joined(parts: Sequence[Any], kind: type, *shape: int) -> Any:
