@@ -9,14 +9,16 @@ from orchestrator.association import CameraResult
 from orchestrator.batch import BatchReader, CameraFile
 from orchestrator.correction import NamedStretch
 from orchestrator.events import (
-    CameraPayload,
     Correction,
     MediaAvailable,
     MediaPayload,
     MediaUrl,
     TrackingUpdate,
+    absent_camera,
+    camera_payload,
     media_path,
     track_payloads,
+    tracking_payload,
 )
 from orchestrator.history.sub_videos import SubVideoTicks
 from orchestrator.site import Environment
@@ -62,22 +64,12 @@ def tracking_update(
     results: Sequence[CameraResult],
 ) -> TrackingUpdate:
     """One tick as clients get it: all cameras of the environment, those without a frame as nulls."""
-    cameras: dict[str, CameraPayload] = {camera_id: _without_frame() for camera_id in environment.cameras}
+    cameras = {camera_id: absent_camera() for camera_id in environment.cameras}
     for frame, result in zip(frames, results, strict=True):
-        cameras[frame.camera_id] = {
-            "image_source": f"{batch_tick:06d}.jpg",
-            "frame_index_in_sub_video": batch_tick,
-            "media_time_s": round(frame.media_time_s, 6),
-            "tracks": track_payloads(result.tracks, result.identities),
-        }
+        tracks = track_payloads(result.tracks, result.identities)
+        cameras[frame.camera_id] = camera_payload(batch_tick, round(frame.media_time_s, 6), tracks)
     return TrackingUpdate(
-        payload={
-            "global_frame_index": global_tick,
-            "scene_id": environment.id,
-            "timestamp_processed_utc": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "sub_video_batch_index_of_frame": batch_index,
-            "cameras": cameras,
-        }
+        payload=tracking_payload(global_tick, environment.id, batch_index, datetime.now(UTC), cameras)
     )
 
 
@@ -100,7 +92,3 @@ def corrections_of(stretches: Sequence[NamedStretch], renamed: Collection[tuple[
         for item in stretches
         if item.global_id != item.before or (item.camera_id, item.track_id) in renamed
     )
-
-
-def _without_frame() -> CameraPayload:
-    return {"image_source": None, "frame_index_in_sub_video": None, "media_time_s": None, "tracks": []}

@@ -21,8 +21,12 @@ from orchestrator.events.messages import (
     TrackingPayload,
     TrackingUpdate,
     TrackPayload,
+    absent_camera,
+    camera_payload,
     media_path,
+    track_payload,
     track_payloads,
+    tracking_payload,
 )
 from orchestrator.events.signals import Doorbell
 
@@ -48,6 +52,10 @@ __all__ = [
     "TrackPayload",
     "TrackingPayload",
     "TrackingUpdate",
+    "absent_camera",
+    "camera_payload",
     "media_path",
+    "track_payload",
     "track_payloads",
+    "tracking_payload",
 ]

@@ -252,16 +252,51 @@ def track_payloads(tracks: Tracks, identities: Identities) -> list[TrackPayload]
         strict=True,
     )
     return [
-        {
-            "track_id": track_id,
-            "global_id": global_id,
-            "bbox_xyxy": box,
-            "confidence": score,
-            "class_id": 1,
-            "map_coords": place if on_map else None,
-        }
+        track_payload(track_id, global_id, box, score, place if on_map else None)
         for track_id, global_id, box, score, place, on_map in columns
     ]
+
+
+def track_payload(
+    track_id: int, global_id: str | None, box: list[float], score: float, place: list[float] | None
+) -> TrackPayload:
+    """One person in one frame; numbers are rounded already."""
+    return {
+        "track_id": track_id,
+        "global_id": global_id,
+        "bbox_xyxy": box,
+        "confidence": score,
+        "class_id": 1,
+        "map_coords": place,
+    }
+
+
+def camera_payload(batch_tick: int, media_time_s: float, tracks: list[TrackPayload]) -> CameraPayload:
+    """A camera that gave a frame at a tick of its batch."""
+    return {
+        "image_source": f"{batch_tick:06d}.jpg",
+        "frame_index_in_sub_video": batch_tick,
+        "media_time_s": media_time_s,
+        "tracks": tracks,
+    }
+
+
+def absent_camera() -> CameraPayload:
+    """A camera that gave no frame."""
+    return {"image_source": None, "frame_index_in_sub_video": None, "media_time_s": None, "tracks": []}
+
+
+def tracking_payload(
+    frame: int, environment_id: str, batch: int, processed: datetime, cameras: dict[str, CameraPayload]
+) -> TrackingPayload:
+    """One tick of all cameras; ``processed`` in UTC."""
+    return {
+        "global_frame_index": frame,
+        "scene_id": environment_id,
+        "timestamp_processed_utc": processed.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "sub_video_batch_index_of_frame": batch,
+        "cameras": cameras,
+    }
 
 
 def complete(head: bytes, seq: int) -> bytes:

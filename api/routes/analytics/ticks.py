@@ -11,7 +11,15 @@ from pydantic_core import to_json
 from api.access.rules import AccessDep
 from api.dependencies import ServicesDep
 from api.problems import problem_responses
-from orchestrator.events import CameraPayload, TrackingPayload, TrackPayload
+from orchestrator.events import (
+    CameraPayload,
+    TrackingPayload,
+    TrackPayload,
+    absent_camera,
+    camera_payload,
+    track_payload,
+    tracking_payload,
+)
 from orchestrator.history.queries import TrackRow
 from orchestrator.history.sub_videos import StoredTick, ticks_of_task
 from orchestrator.tasks import Task, TaskStatus
@@ -46,33 +54,18 @@ async def ticks(
 
 
 def _payload(task: Task, tick: StoredTick, cameras: list[str]) -> TrackingPayload:
-    return {
-        "global_frame_index": tick.frame,
-        "scene_id": task.environment_id,
-        "timestamp_processed_utc": task.updated_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "sub_video_batch_index_of_frame": tick.batch,
-        "cameras": {camera: _camera(tick, camera) for camera in cameras},
-    }
+    seen = {camera: _camera(tick, camera) for camera in cameras}
+    return tracking_payload(tick.frame, task.environment_id, tick.batch, task.updated_at, seen)
 
 
 def _camera(tick: StoredTick, camera_id: str) -> CameraPayload:
     if camera_id not in tick.media_times_s:
-        return {"image_source": None, "frame_index_in_sub_video": None, "media_time_s": None, "tracks": []}
-    return {
-        "image_source": f"{tick.tick:06d}.jpg",
-        "frame_index_in_sub_video": tick.tick,
-        "media_time_s": tick.media_times_s[camera_id],
-        "tracks": [_track(row) for row in tick.tracks.get(camera_id, [])],
-    }
+        return absent_camera()
+    tracks = [_track(row) for row in tick.tracks.get(camera_id, [])]
+    return camera_payload(tick.tick, tick.media_times_s[camera_id], tracks)
 
 
 def _track(row: TrackRow) -> TrackPayload:
     place = None if row.map_x is None or row.map_y is None else [round(row.map_x, 3), round(row.map_y, 3)]
-    return {
-        "track_id": row.track_id,
-        "global_id": row.global_id,
-        "bbox_xyxy": [round(value, 2) for value in row.bbox],
-        "confidence": round(row.confidence, 4),
-        "class_id": 1,
-        "map_coords": place,
-    }
+    box = [round(value, 2) for value in row.bbox]
+    return track_payload(row.track_id, row.global_id, box, round(row.confidence, 4), place)
