@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from orchestrator.identity.judgement import Judgement
 from orchestrator.identity.tables import NOBODY, People, RecentTracks
 from orchestrator.identity.topology import Topology
 from orchestrator.identity.views import likeness
@@ -43,14 +44,7 @@ LOG_2_PI = float(np.log(2 * np.pi))
 
 
 def weigh(
-    tracks: RecentTracks,
-    rows: Int64,
-    people: People,
-    topology: Topology,
-    tick: int,
-    rate: float,
-    threshold: float,
-    own: Int64 | None = None,
+    tracks: RecentTracks, rows: Int64, people: People, tick: int, judge: Judgement, own: Int64 | None = None
 ) -> Float64:
     """Evidence [N, P] for each of the recent tracks ``rows`` being each person, from place, motion, looks and topology.
 
@@ -58,15 +52,12 @@ def weigh(
     before the track began. ``own`` [N] are the people whose names the tracks have: no camera sees them twice for that.
     """
     together = _standing_together(tracks, rows, len(people), tick)
-    return _weigh(together, tracks, rows, people, topology, tick, rate, threshold, own)
+    return _weigh(together, tracks, rows, people, tick, judge, own)
 
 
-def weigh_returning(
-    tracks: RecentTracks, rows: Int64, people: People, topology: Topology, tick: int, rate: float, threshold: float
-) -> Float64:
+def weigh_returning(tracks: RecentTracks, rows: Int64, people: People, tick: int, judge: Judgement) -> Float64:
     """The same [N, P] for people of whom no recent track exists."""
-    nowhere = np.full((len(rows), len(people)), np.nan)
-    return _weigh(nowhere, tracks, rows, people, topology, tick, rate, threshold)
+    return _weigh(np.full((len(rows), len(people)), np.nan), tracks, rows, people, tick, judge)
 
 
 def _weigh(
@@ -74,25 +65,23 @@ def _weigh(
     tracks: RecentTracks,
     rows: Int64,
     people: People,
-    topology: Topology,
     tick: int,
-    rate: float,
-    threshold: float,
+    judge: Judgement,
     own: Int64 | None = None,
 ) -> Float64:
-    apart_in_time = _coming_back(tracks, rows, people, tick, rate)
-    looks, compared = _looking_alike(tracks, rows, people, threshold)
+    apart_in_time = _coming_back(tracks, rows, people, tick, judge.rate)
+    looks, compared = _looking_alike(tracks, rows, people, judge.similarity)
     side_by_side = np.isfinite(together)
     place = np.where(side_by_side, together, apart_in_time)
     evidence = np.where(np.isnan(place), 0.0, place) + looks
-    evidence += _leading_here(tracks, rows, people, topology, tick, rate)
+    evidence += _leading_here(tracks, rows, people, judge.topology, tick, judge.rate)
     impossible = np.isnan(place) & ~compared
     began = tracks.began[rows][:, None]
     twice = began <= people.seen_in[:, tracks.camera[rows]].T  # two at once in one camera
     if own is not None:
         twice[np.arange(len(rows)), own] = False
     impossible |= twice
-    impossible |= ~side_by_side & _seen_apart(tracks, rows, people, topology, tick)
+    impossible |= ~side_by_side & _seen_apart(tracks, rows, people, judge.topology, tick)
     impossible |= people.retired[None, :]
     return np.where(impossible, -np.inf, evidence)
 

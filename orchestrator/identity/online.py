@@ -14,12 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
+from orchestrator.identity.assignment import assign
 from orchestrator.identity.doubles import Doubles
-from orchestrator.identity.evidence import WALKING_SPEED_M_S, weigh
+from orchestrator.identity.evidence import weigh
+from orchestrator.identity.judgement import Judgement
+from orchestrator.identity.motion import follow
 from orchestrator.identity.names import Key, Names
-from orchestrator.identity.returning import Forgotten, Judgement, Newcomer, who_returns
+from orchestrator.identity.returning import Forgotten, Newcomer, who_returns
 from orchestrator.identity.tables import NEVER, NOBODY, VIEWS, People, RecentTracks, Sightings
 from orchestrator.identity.topology import Topology
 from orchestrator.identity.views import found, take_in
@@ -42,8 +44,6 @@ MISPLACED_NATS = -6.0
 RECALL_S = 1.0
 """For so long somebody who may be one of the forgotten has no name, whether it is known sooner or not: a run that is
 repeated then comes to the same, as long as the servers answer within this time."""
-VELOCITY_MEMORY_S = 0.5
-"""Time constant of a person's smoothed velocity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,8 @@ class IdentityAssociator:
         self._rules = rules
         self._window = max(3, round(WINDOW_S * rules.rate))
         self._recall_ticks = round(RECALL_S * rules.rate)
-        self._memory = rules.ema / max(1 - rules.ema, 0.001)
+        memory = rules.ema / max(1 - rules.ema, 0.001)
+        self._judge = Judgement(rules.topology, rules.rate, rules.similarity, memory)
         self._tracks = RecentTracks.empty(self._window, 0)
         self._people = People.empty(cameras, 0)
         self._rows: dict[Key, int] = {}
@@ -240,9 +241,8 @@ class IdentityAssociator:
             forgotten = [each for each in self._answers.pop(number) if self._row_of(each.person) == NOBODY]
             own = np.flatnonzero(self._tracks.person == row)
             if age is not None and len(own) and age <= self._recall_ticks + CORRECTION_S * self._rules.rate:
-                rules = self._rules
-                judge = Judgement(rules.topology, rules.rate, rules.similarity, self._memory)
-                found = who_returns(self._tracks, int(own[self._tracks.seen[own].argmax()]), forgotten, tick, judge)
+                longest = int(own[self._tracks.seen[own].argmax()])
+                found = who_returns(self._tracks, longest, forgotten, tick, self._judge)
                 if found is not None:
                     self._return(row, *found, tick)
 
@@ -260,8 +260,7 @@ class IdentityAssociator:
             forgotten.view_quality[of, there],
             forgotten.view_camera[of, there],
             tick,
-            (1 + self._rules.similarity) / 2,
-            self._memory,
+            self._judge,
         )
 
     def _numbers(self, rows: Int64) -> Int64:
@@ -321,40 +320,7 @@ class IdentityAssociator:
             self._names.give(key, int(self._people.number[person]))
 
     def _follow(self, tick: int, rows: Int64, sightings: Sightings) -> None:
-        """Moves the people who are seen at this tick to where their tracks are."""
-        here = self._tracks.person[rows]
-        named = here != NOBODY
-        seen, people = np.unique(here[named]), self._people
-        if not len(seen):
-            return
-        cameras, quadrants = sightings.cameras[named], sightings.quadrants[named]
-        people.last_tick[seen] = tick
-        people.seen_in[here[named], cameras] = tick
-        people.camera[here[named][::-1]] = cameras[::-1]
-        people.quadrant[here[named][::-1]] = quadrants[::-1]
-        self._move(tick, here[named], sightings.map_xy[named], sightings.spread[named])
-
-    def _move(self, tick: int, here: Int64, map_xy: Float64, spread: Float64) -> None:
-        placed = np.isfinite(map_xy).all(axis=1)
-        here, map_xy = here[placed], map_xy[placed]
-        weights = 1 / (spread[placed, 0] + spread[placed, 2])
-        people, count = self._people, len(self._people)
-        total = np.bincount(here, weights, count)
-        moved = np.flatnonzero(total)
-        sums = [np.bincount(here, weights * map_xy[:, axis], count)[moved] for axis in range(2)]
-        place: Float64 = np.stack(sums, axis=1) / total[moved, None]
-        elapsed = (tick - people.xy_tick[moved]) / self._rules.rate
-        with np.errstate(divide="ignore", invalid="ignore"):
-            velocity = (place - people.xy[moved]) / elapsed[:, None]
-        fresh = np.isfinite(velocity).all(axis=1) & (elapsed > 0) & (elapsed <= NAME_BY_S)
-        velocity = np.where(fresh[:, None], velocity, 0)
-        share = np.where(fresh | (elapsed == 0), np.exp(-elapsed / VELOCITY_MEMORY_S), 0)[:, None]
-        people.velocity[moved] = _capped(share * people.velocity[moved] + (1 - share) * velocity)
-        people.xy[moved], people.xy_tick[moved] = place, tick
-
-    def _weigh(self, rows: Int64, tick: int) -> Float64:
-        rules = self._rules
-        return weigh(self._tracks, rows, self._people, rules.topology, tick, rules.rate, rules.similarity)
+        follow(self._people, self._tracks.person[rows], sightings, tick, self._rules.rate)
 
     def _correct(self, tick: int, rows: Int64) -> None:
         """Renames young tracks that clearly stand with someone else; frees those that clearly stand apart."""
@@ -409,9 +375,9 @@ class IdentityAssociator:
 
         The latter is where other cameras see the person now; where none does, what the name was given on.
         """
-        tracks, rules, at = self._tracks, self._rules, np.arange(len(rows))
+        tracks, at = self._tracks, np.arange(len(rows))
         own = tracks.person[rows]
-        evidence = weigh(tracks, rows, self._people, rules.topology, tick, rules.rate, rules.similarity, own)
+        evidence = weigh(tracks, rows, self._people, tick, self._judge, own)
         seen_now = self._people.seen_in[own] == tick
         seen_now[at, tracks.camera[rows]] = False
         standing = np.where(np.isfinite(evidence[at, own]), evidence[at, own], MISPLACED_NATS)
@@ -439,35 +405,8 @@ class IdentityAssociator:
             waiting &= self._tracks.person[rows] == NOBODY
 
     def _assign(self, rows: Int64, tick: int) -> tuple[Float64, Int64]:
-        """The best person of each track [N] under one assignment, and the evidence [N] for them.
-
-        A person whom some camera sees already can be joined by one track of every other camera, everyone else by one
-        track alone: two tracks far apart could both be theirs. Tracks without a person get their best evidence,
-        capped at 0.
-        """
-        person, value = np.full(len(rows), NOBODY), np.full(len(rows), -np.inf)
-        if not len(self._people):
-            return value, person
-        evidence = self._weigh(rows, tick)
-        value = np.minimum(evidence.max(axis=1), 0.0)
-        gain, columns = self._columns(rows, evidence, tick)
-        chosen, column = linear_sum_assignment(gain, maximize=True)
-        real = gain[chosen, column] > 0
-        chosen, column = chosen[real], column[real]
-        person[chosen], value[chosen] = columns[column], gain[chosen, column]
-        return value, person
-
-    def _columns(self, rows: Int64, evidence: Float64, tick: int) -> tuple[Float64, Int64]:
-        """The assignment's gains [N, M], 0 where a track would rather be new, and the person [M] of each column."""
-        hopeful = np.flatnonzero((evidence > 0).any(axis=0))
-        gain = np.maximum(evidence[:, hopeful], 0)
-        seen_now = self._people.last_tick[hopeful] == tick
-        blocks, people = [gain[:, ~seen_now]], [hopeful[~seen_now]]
-        cameras = self._tracks.camera[rows]
-        for camera in np.unique(cameras):
-            blocks.append(np.where((cameras == camera)[:, None], gain[:, seen_now], 0))
-            people.append(hopeful[seen_now])
-        return np.hstack(blocks), np.concatenate(people)
+        evidence = weigh(self._tracks, rows, self._people, tick, self._judge)
+        return assign(evidence, self._tracks.camera[rows], self._people.last_tick == tick)
 
     def _give(self, tick: int, rows: Int64, people: Int64, certainty: Float64) -> None:
         for row, person, nats in zip(rows.tolist(), people.tolist(), certainty.tolist(), strict=True):
@@ -482,15 +421,15 @@ class IdentityAssociator:
         self._people.append({"number": numbers, "asked": asked}, len(rows))
         self._unasked += numbers[asked != NEVER].tolist()
         self._next += len(rows)
-        found(self._people, slice(first, None), self._tracks, rows, tick, self._memory)
+        found(self._people, slice(first, None), self._tracks, rows, tick, self._judge.memory)
         self._give(tick, rows, np.arange(first, len(self._people)), np.zeros(len(rows)))
 
     def _refresh_looks(self, tick: int, rows: Int64, sightings: Sightings) -> None:
         """Adds a look to the views of whoever is due, one from each camera that sees them well."""
-        here, people, rules = self._tracks.person[rows], self._people, self._rules
+        here, people = self._tracks.person[rows], self._people
         fit: Bool = (here != NOBODY) & (sightings.quality > 0) & sightings.looks.any(axis=1)
         blank = ~people.view_quality.any(axis=1)
-        due = blank | (tick - people.look_tick >= rules.refresh_ticks)
+        due = blank | (tick - people.look_tick >= self._rules.refresh_ticks)
         chosen = np.flatnonzero(fit)[due[here[fit]]]
         seen = here[chosen]
         self._refreshed = take_in(
@@ -500,12 +439,6 @@ class IdentityAssociator:
             sightings.quality[chosen].astype(np.float64),
             sightings.cameras[chosen],
             tick,
-            (1 + rules.similarity) / 2,
-            self._memory,
+            self._judge,
         )
         people.look_tick[seen] = tick
-
-
-def _capped(velocity: Float64) -> Float64:
-    speed = np.linalg.norm(velocity, axis=1, keepdims=True)
-    return np.asarray(velocity * np.minimum(1, WALKING_SPEED_M_S / np.maximum(speed, 1e-9)))

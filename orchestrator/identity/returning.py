@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.identity.evidence import weigh_returning
+from orchestrator.identity.judgement import Judgement
 from orchestrator.identity.tables import NEVER, People, RecentTracks
-from orchestrator.identity.topology import Topology
 from orchestrator.identity.views import take_in
 from orchestrator.values import Float32, Float64, Int64
 
@@ -46,17 +46,6 @@ class Forgotten:
     """Metres; NaN where unknown."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What decides."""
-
-    topology: Topology
-    rate: float
-    similarity: float
-    memory: float
-    """See ``views.take_in``."""
-
-
 def who_returns(
     tracks: RecentTracks, row: int, forgotten: Sequence[Forgotten], tick: int, judge: Judgement
 ) -> tuple[People, int] | None:
@@ -64,7 +53,7 @@ def who_returns(
     if not forgotten:
         return None
     people = _table_of(forgotten, judge)
-    evidence = weigh_returning(tracks, np.array([row]), people, judge.topology, tick, judge.rate, judge.similarity)[0]
+    evidence = weigh_returning(tracks, np.array([row]), people, tick, judge)[0]
     order = np.argsort(-evidence, kind="stable")
     best = float(evidence[order[0]])
     second = float(evidence[order[1]]) if len(order) > 1 else 0.0
@@ -82,10 +71,9 @@ def _table_of(forgotten: Sequence[Forgotten], judge: Judgement) -> People:
         "camera": [each.last_camera for each in forgotten],
     }
     people.append(columns, len(forgotten))
-    same = (1 + judge.similarity) / 2
     for row, each in enumerate(forgotten):
         people.seen_in[row, each.last_camera] = each.last_tick
         rows = np.full(len(each.looks), row)
         looks = each.looks.astype(np.float64)
-        take_in(people, rows, looks, each.qualities, each.cameras, each.last_tick, same, judge.memory)
+        take_in(people, rows, looks, each.qualities, each.cameras, each.last_tick, judge)
     return people

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from orchestrator.identity.judgement import Judgement
 from orchestrator.identity.tables import People, RecentTracks, normalised
 from orchestrator.values import Bool, Float32, Float64, Int64
 
@@ -29,8 +30,7 @@ def take_in(
     qualities: Float64,
     cameras: Int64,
     tick: int,
-    same: float,
-    memory: float,
+    judge: Judgement,
 ) -> tuple[Int64, Int64]:
     """Adds one look [D] of length 1 to each of several people, who may come more than once.
 
@@ -44,16 +44,15 @@ def take_in(
         qualities: [M] above 0.
         cameras: [M] where each was taken.
         tick: when.
-        same: cosine from which a look belongs to a view.
-        memory: most that a view's looks may have said together: from then on it follows what is new.
+        judge: what counts as the same view, and how long one remembers.
     """
     changed: dict[tuple[int, int], None] = {}
     for turn, (row, look, quality) in enumerate(zip(rows.tolist(), looks, qualities.tolist(), strict=True)):
         views, weights = people.views[row], people.view_quality[row]
-        slot, merged = _place(views, weights, look, same)
+        slot, merged = _place(views, weights, look, judge.same_view)
         mixed = weights[slot] * views[slot] + quality * look
         views[slot] = _storable(mixed / max(float(np.linalg.norm(mixed)), 1e-9))
-        weights[slot] = min(weights[slot] + quality, memory)
+        weights[slot] = min(weights[slot] + quality, judge.memory)
         people.view_camera[row, slot], people.view_tick[row, slot] = cameras[turn], tick
         changed |= {(row, each): None for each in (slot, merged)}
     pairs = np.array(list(changed), np.int64).reshape(-1, 2)
