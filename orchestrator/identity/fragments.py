@@ -1,6 +1,6 @@
 """Cuts tracklets where they may have passed from one person to another; the second pass joins the pieces that fit.
 
-A cut is cheap: the pieces of one tracklet start with the trust in the tracker (``likelihood.TRUST_NATS``) between
+A cut is cheap: the pieces of one tracklet start with the trust in the tracker (``pairs.TRUST_NATS``) between
 them, and are parted only if looks or places say so.
 """
 
@@ -22,8 +22,6 @@ GAP_S = 1.0
 """A track that comes back after longer than this may be somebody else's."""
 JUMP_SIGMAS = 4.0
 """A step on the map by this many standard errors more than anybody walks."""
-
-
 LEAST_VIEWS = 3
 """Embeddings before and after a moment, without which looks say nothing of it."""
 
@@ -143,10 +141,7 @@ def _change(looks: Float32, threshold: float) -> int:
 def _overlaps(recording: Recording) -> Float32:
     """[N] largest overlap of each sighting's box with another of its camera at its tick."""
     largest = np.zeros(len(recording.frames), np.float32)
-    cameras = recording.cameras[recording.tracklets]
-    order = np.lexsort((recording.frames, cameras))
-    changes = (np.diff(cameras[order]) != 0) | (np.diff(recording.frames[order]) != 0)
-    for rows in np.split(order, np.flatnonzero(changes) + 1):
+    for rows in recording.moments():
         if len(rows) > 1:
             found = iou(recording.boxes[rows], recording.boxes[rows])
             np.fill_diagonal(found, 0)

@@ -49,11 +49,8 @@ STILL_IOU = 0.6
 
 def density_of_people(recording: Recording) -> float:
     """People per square metre around a person, as one camera sees them; at least ``NEW_PEOPLE_PER_M2``."""
-    cameras = recording.cameras[recording.tracklets]
-    order = np.lexsort((recording.frames, cameras))
-    changes = (np.diff(cameras[order]) != 0) | (np.diff(recording.frames[order]) != 0)
     people, neighbours = 0, 0
-    for rows in np.split(order, np.flatnonzero(changes) + 1):
+    for rows in recording.moments():
         places = recording.map_xy[rows]
         places = places[np.isfinite(places).all(axis=1)]
         distance = np.linalg.norm(places[:, None] - places[None], axis=2)

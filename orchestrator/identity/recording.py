@@ -75,6 +75,13 @@ class Recording:
     def __len__(self) -> int:
         return len(self.track_ids)
 
+    def moments(self) -> list[Int64]:
+        """The rows of sightings that one camera had at one tick, for every camera and tick."""
+        cameras = self.cameras[self.tracklets]
+        order = np.lexsort((self.frames, cameras))
+        changes = (np.diff(cameras[order]) != 0) | (np.diff(self.frames[order]) != 0)
+        return np.split(order, np.flatnonzero(changes) + 1)
+
 
 def sample_step(rate: float) -> int:
     """Ticks between two sightings that are looked at."""
