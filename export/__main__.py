@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TypeAlias
 
 from export.config import ConfigError, Overrides, VerifyConfig, load_config, rising
 from export.plans import TIMING_CACHE, WORKSPACE_MIB, PlanJob, check_repository, make_plan, this_machine
@@ -31,10 +32,12 @@ def main() -> None:
         parser.exit(1, f"export: {error}\n")
 
 
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m export", description=__doc__)
     commands = parser.add_subparsers(required=True)
-
     everything = commands.add_parser("all", help="everything that a YAML file asks for; what is up to date stays")
     everything.add_argument("config", type=Path, help="see export/config.py")
     everything.add_argument("--repository", type=Path, help="default: what the file says")
@@ -42,6 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     everything.add_argument("--triton", metavar="HOST:PORT", help="default: what the file says")
     everything.set_defaults(run=_all)
 
+    _add_onnx_commands(commands)
+    _add_plan_commands(commands)
+    _add_repository_commands(commands)
+    return parser
+
+
+def _add_onnx_commands(commands: Commands) -> None:
     detector = commands.add_parser("detector", help="a Faster R-CNN as ONNX")
     detector.add_argument("--architecture", required=True, help="see export/architectures.py")
     detector.add_argument("--weights", required=True, help="torchvision's name (COCO_V1), checkpoint or safetensors")
@@ -70,6 +80,8 @@ def _parser() -> argparse.ArgumentParser:
     int8.add_argument("--out", type=Path, help="default: MODEL with .int8.onnx")
     int8.set_defaults(run=_quantise)
 
+
+def _add_plan_commands(commands: Commands) -> None:
     package = commands.add_parser("tensorrt", help="a TensorRT plan from an ONNX file, by the package tensorrt")
     _add_plan_arguments(package)
     package.set_defaults(run=_tensorrt)
@@ -83,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--repository", type=Path, required=True)
     check.set_defaults(run=_check)
 
+
+def _add_repository_commands(commands: Commands) -> None:
     repository = commands.add_parser("repository", help="Triton's model repository from two ONNX files")
     repository.add_argument("--target", type=Target, choices=[Target.CPU, Target.ONNXRUNTIME_CUDA], required=True)
     repository.add_argument("--detector", type=Path, required=True)
@@ -107,7 +121,6 @@ def _parser() -> argparse.ArgumentParser:
     configs = commands.add_parser("configs", help="the configurations committed in model_repository/")
     configs.add_argument("--out", type=Path, default=Path("model_repository"))
     configs.set_defaults(run=lambda arguments: write_committed_sets(arguments.out))
-    return parser
 
 
 def _add_precision(parser: argparse.ArgumentParser) -> None:
