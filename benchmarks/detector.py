@@ -20,7 +20,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from rich.table import Table
 from torchvision.models.detection import FasterRCNN
@@ -37,6 +36,7 @@ from export.weights import load_weights
 
 DEMO = "fasterrcnn_csp_pan"
 DEMO_WEIGHTS = Path(__file__).resolve().parents[1] / "demo" / "models" / "detector.safetensors"
+PACKAGES = ("torch", "torchvision", "onnxruntime")
 CLASSES = 91
 EAGER, ONNX = "torchvision eager", "ONNX Runtime"
 PICTURES_SEED = 95_000
@@ -76,7 +76,7 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     finally:
         torch.set_num_threads(threads)
     reporter.show(_table(figures))
-    await write_figures(options.out, machine, _report(options, figures))
+    await write_figures(options.out, machine, _report(options, figures), PACKAGES)
 
 
 def _measure(name: str, options: argparse.Namespace) -> list[Figure]:
@@ -163,7 +163,6 @@ def _report(options: argparse.Namespace, figures: Sequence[Figure]) -> dict[str,
             },
         }
     return {
-        "versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__},
         "size": [options.height, options.width],
         "rounds": options.rounds,
         "networks": networks,

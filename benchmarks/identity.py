@@ -9,12 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +20,7 @@ from typing import TypeVar
 import numpy as np
 from rich.table import Table
 
+from benchmarks import growth
 from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
 from orchestrator.identity.online import IdentityAssociator, IdentityRules
@@ -33,6 +32,7 @@ from orchestrator.tracking.factory import create_tracker
 from orchestrator.values import Bool, Detections, Float32, Float64, Int64
 
 T = TypeVar("T")
+PACKAGES = ("numpy", "scipy", "boxmot")
 RESULTS = Path(__file__).resolve().parent / "results"
 CAMERAS, PEOPLE = (1, 2, 4, 8, 16), (5, 10, 20, 50, 100)
 AT_CAMERAS, AT_PEOPLE = 4, 20
@@ -84,15 +84,16 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
         with reporter.step("BoxMOT"):
             backends = () if options.quick else ("python", "cpp")
             boxmot = [await _in(pool, tracker_cost, name, people) for name in backends for people in options.people]
-    growth = {
+    powers = {
         "with cameras": exponent([cost for cost in costs if cost.people == AT_PEOPLE], lambda cost: cost.cameras),
         "with people": exponent([cost for cost in costs if cost.cameras == AT_CAMERAS], lambda cost: cost.people),
     }
-    reporter.show(_grid(costs, growth))
+    reporter.show(_grid(costs, powers))
     measured = [item for item in boxmot if isinstance(item, Cost)]
     refused = sorted({item for item in boxmot if isinstance(item, str)})
     reporter.show(_boxmot(measured, refused))
-    await write_figures(options.out / "identity.json", machine, _figures(costs, growth, measured, refused))
+    figures = _figures(costs, powers, measured, refused)
+    await write_figures(options.out / "identity.json", machine, figures, PACKAGES)
 
 
 async def _in(pool: ProcessPoolExecutor, measure: Callable[..., T], *arguments: object) -> T:
@@ -222,19 +223,16 @@ def boxes_of(people: int, seed: int = 1) -> Iterator[tuple[Float32, Float32]]:
 
 
 def exponent(costs: Sequence[Cost], size: Callable[[Cost], int]) -> float:
-    """Of the growth of a whole tick: the slope of log time over log size. NaN for fewer than two sizes."""
-    if len(costs) < 2:
-        return float("nan")
-    sizes = np.log([size(cost) for cost in costs])
-    return float(np.polyfit(sizes, np.log([cost.ms_a_camera_tick * cost.cameras for cost in costs]), 1)[0])
+    """Of the growth of a whole tick; NaN for fewer than two sizes."""
+    return growth.exponent([size(cost) for cost in costs], [cost.ms_a_camera_tick * cost.cameras for cost in costs])
 
 
-def _grid(costs: Sequence[Cost], growth: Mapping[str, float]) -> Table:
+def _grid(costs: Sequence[Cost], powers: Mapping[str, float]) -> Table:
     people = sorted({cost.people for cost in costs})
     shown = Table(
         title=f"Identity across cameras, ms a camera-tick on one core (goal {GOAL_MS} at {AT_PEOPLE} people)",
-        caption=f"a whole tick grows with cameras^{growth['with cameras']:.2f} at {AT_PEOPLE} people a camera, "
-        f"with people^{growth['with people']:.2f} at {AT_CAMERAS} cameras",
+        caption=f"a whole tick grows with cameras^{powers['with cameras']:.2f} at {AT_PEOPLE} people a camera, "
+        f"with people^{powers['with people']:.2f} at {AT_CAMERAS} cameras",
     )
     shown.add_column("cameras \\ people a camera")
     for number in people:
@@ -255,16 +253,14 @@ def _boxmot(costs: Sequence[Cost], refused: Sequence[str]) -> Table:
 
 
 def _figures(
-    costs: Sequence[Cost], growth: Mapping[str, float], boxmot: Sequence[Cost], refused: Sequence[str]
+    costs: Sequence[Cost], powers: Mapping[str, float], boxmot: Sequence[Cost], refused: Sequence[str]
 ) -> dict[str, object]:
     return {
-        "python": platform.python_version(),
-        "packages": {name: metadata.version(name) for name in ("numpy", "scipy", "boxmot")},
         "rate": RATE,
         "dimension": DIMENSION,
         "goal_ms": GOAL_MS,
         "identity": [asdict(cost) for cost in costs],
-        "growth_exponent": {name: None if np.isnan(value) else round(value, 3) for name, value in growth.items()},
+        "growth_exponent": {name: None if np.isnan(value) else round(value, 3) for name, value in powers.items()},
         "boxmot": [asdict(cost) for cost in boxmot],
         "not_run": list(refused),
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +42,20 @@ def _look() -> Machine:
     return Machine(names[0] if names else "unknown", psutil.cpu_count() or 1, round(memory, 1), round(busy / 100, 3))
 
 
-async def write_figures(out: Path | None, machine: Machine, figures: Mapping[str, Any]) -> None:
-    """Writes the figures as JSON, the machine first, unless ``out`` is None.
+async def write_figures(
+    out: Path | None, machine: Machine, figures: Mapping[str, Any], packages: Sequence[str] = ()
+) -> None:
+    """Writes the figures as JSON, the machine and the versions of ``packages`` first, unless ``out`` is None.
 
     The load (of the last five minutes, the benchmark's own among it) tells whether other work came after the start.
     """
     if out is not None:
         about = {**asdict(machine), "load_at_end": round(os.getloadavg()[1], 2)}
-        text = json.dumps({"machine": about, **figures}, indent=2)
-        await asyncio.to_thread(out.write_text, text + "\n")
+        versions = {name: metadata.version(name) for name in packages}
+        whole = {"machine": about, "python": platform.python_version(), "packages": versions, **figures}
+        await asyncio.to_thread(_write, out, json.dumps(whole, indent=2) + "\n")
+
+
+def _write(out: Path, text: str) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text)

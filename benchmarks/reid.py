@@ -10,22 +10,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from rich.table import Table
 from torch import nn
 
+from benchmarks.machine import look_at_machine, write_figures
 from benchmarks.throughput import positive
 from demo.console import Reporter
 from export.architectures import EMBEDDERS, build_embedder
@@ -38,6 +36,7 @@ from export.precision import LEAST_CROPS
 from export.quantise import quantise
 from export.reid import CROP_HW, CropEmbedder, export_reid
 
+PACKAGES = ("torch", "onnxruntime")
 NETWORKS = (CLIP, *NAMES, *EMBEDDERS)
 EAGER, ONNX, INT8 = "PyTorch eager", "ONNX Runtime", "ONNX Runtime int8"
 
@@ -71,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     """Measures and shows a table."""
+    machine = await look_at_machine()
     figures: list[Figure] = []
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -81,8 +81,7 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     finally:
         torch.set_num_threads(threads)
     reporter.show(_table(figures))
-    if options.out is not None:
-        await asyncio.to_thread(options.out.write_text, _report(figures))
+    await write_figures(options.out, machine, {"ms_of_one_core_a_crop": [_row(figure) for figure in figures]}, PACKAGES)
 
 
 def _measure(name: str, batches: Sequence[int], rounds: int) -> list[Figure]:
@@ -137,26 +136,8 @@ def _ms_a_crop(embed: Embed, crops: UInt8) -> float:
     return (time.process_time() - began) * 1e3 / (calls * len(crops))
 
 
-def _report(figures: Sequence[Figure]) -> str:
-    machine = {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "torch": torch.__version__,
-        "onnxruntime": onnxruntime.__version__,
-    }
-    rows = [{**asdict(figure), "times_faster": _ratios(figure)} for figure in figures]
-    return json.dumps({"machine": machine, "ms_of_one_core_a_crop": rows}, indent=2) + "\n"
-
-
-def _ratios(figure: Figure) -> dict[str, float]:
-    return {way: round(figure.ratio(way), 2) for way in (ONNX, INT8)}
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+def _row(figure: Figure) -> dict[str, Any]:
+    return {**asdict(figure), "times_faster": {way: round(figure.ratio(way), 2) for way in (ONNX, INT8)}}
 
 
 def _table(figures: Sequence[Figure]) -> Table:

@@ -22,6 +22,7 @@ import psutil
 from rich.table import Table
 from scipy.optimize import linear_sum_assignment
 
+from benchmarks import growth
 from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
 from orchestrator.identity.recording import Looks, Sightings, make_recording
@@ -168,9 +169,7 @@ def _looks(parts: Sequence[Float64]) -> Looks:
 def _exponent(runs: Sequence[Run]) -> float:
     """Of time as a power of the number of tracklets, from 1,000 on; NaN for fewer than two sizes."""
     large = [item for item in runs if item.tracklets >= 1000]
-    if len(large) < 2:
-        return math.nan
-    return float(np.polyfit(np.log([item.tracklets for item in large]), np.log([item.seconds for item in large]), 1)[0])
+    return growth.exponent([item.tracklets for item in large], [item.seconds for item in large])
 
 
 def _table(runs: Sequence[Run]) -> Table:

@@ -23,9 +23,9 @@ from benchmarks.accuracy.figures import score
 from benchmarks.accuracy.mistakes import mistakes
 from benchmarks.accuracy.picture import save_picture
 from benchmarks.accuracy.public import AbsentError
-from benchmarks.accuracy.report import Row, loss_tables, summary, table, write_changes, write_json
+from benchmarks.accuracy.report import PACKAGES, Row, changes_of, figures_of, loss_tables, summary, table
 from benchmarks.accuracy.scene import Scene
-from benchmarks.machine import look_at_machine
+from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -84,7 +84,7 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
         with reporter.step("sensitivity"):
             changes = await asyncio.to_thread(_sensitivity, names, inputs, options.jobs)
         reporter.show(sensitivity.table(changes))
-        await asyncio.to_thread(write_changes, options.out / "sensitivity.json", machine, changes)
+        await write_figures(options.out / "sensitivity.json", machine, changes_of(changes), PACKAGES)
         return
     jobs = [
         _Job(name, seed, inputs, options.out / "accuracy" if seed == 1 else None)
@@ -97,7 +97,7 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     reporter.show(table(lines))
     for losses in loss_tables(lines):
         reporter.show(losses)
-    await asyncio.to_thread(write_json, options.out / "accuracy.json", machine, rows, lines)
+    await write_figures(options.out / "accuracy.json", machine, figures_of(rows, lines), PACKAGES)
 
 
 def _sensitivity(names: Sequence[str], inputs: scenes.Inputs, processes: int) -> list[sensitivity.Change]:

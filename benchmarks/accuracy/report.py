@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -16,7 +13,6 @@ from rich.table import Table
 from benchmarks.accuracy.figures import FIGURES
 from benchmarks.accuracy.mistakes import Mistake
 from benchmarks.accuracy.sensitivity import FIGURE, Change
-from benchmarks.machine import Machine
 
 PACKAGES = ("numpy", "scipy", "boxmot", "onnxruntime", "trackeval")
 COUNTS = frozenset({"camera_id_switches", "ground_id_switches"})
@@ -129,22 +125,23 @@ def _loss_table(lines: Sequence[Line]) -> Table:
     return shown
 
 
-def write_json(path: Path, machine: Machine, rows: Sequence[Row], lines: Sequence[Line]) -> None:
-    """Writes every row and line, and what they were measured with."""
-    _write(path, machine, {"lines": [asdict(line) for line in lines], "rows": [asdict(row) for row in rows]})
+def figures_of(rows: Sequence[Row], lines: Sequence[Line]) -> dict[str, Any]:
+    """Every row and line, for JSON."""
+    parts = {"lines": [_short(line) for line in lines], "rows": [_short(row) for row in rows]}
+    figures: dict[str, Any] = _without_nan(parts)
+    return figures
 
 
-def write_changes(path: Path, machine: Machine, changes: Sequence[Change]) -> None:
-    """Writes what became of the figures under other constants."""
-    _write(path, machine, {"figure": FIGURE, "changes": [asdict(change) for change in changes]})
+def changes_of(changes: Sequence[Change]) -> dict[str, Any]:
+    """What became of the figures under other constants, for JSON."""
+    figures: dict[str, Any] = _without_nan({"figure": FIGURE, "changes": [asdict(change) for change in changes]})
+    return figures
 
 
-def _write(path: Path, machine: Machine, figures: Mapping[str, object]) -> None:
-    """Figures as JSON, and what they were measured with."""
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    whole = {"machine": asdict(machine), "python": platform.python_version(), "packages": versions, **figures}
-    path.write_text(json.dumps(_without_nan(whole), indent=1) + "\n")
+def _short(item: Row | Line) -> dict[str, object]:
+    """Without the mistakes that were not made."""
+    made = {kind: share for kind, share in item.mistakes.items() if share}
+    return {**asdict(item), "mistakes": made}
 
 
 def _share(value: float, best: float) -> float:
@@ -161,7 +158,7 @@ def _cell(line: Line, name: str) -> str:
     return text if line.answer == ORACLE or not math.isfinite(share) else f"{text}\n{share:.3f}"
 
 
-def _without_nan(value: object) -> object:
+def _without_nan(value: Any) -> Any:
     if isinstance(value, float):
         return round(value, 5) if math.isfinite(value) else None
     if isinstance(value, dict):
