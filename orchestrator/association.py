@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orchestrator.errors import ModelContractError
 from orchestrator.feet import Feet, FootModel
 from orchestrator.homography import Homography, foot_points
 from orchestrator.identity.gallery import Look
@@ -21,11 +20,12 @@ from orchestrator.identity.quality import quality_of
 from orchestrator.identity.returning import Forgotten, Newcomer
 from orchestrator.identity.tables import NOBODY, Sightings
 from orchestrator.identity.topology import Topology, make_topology
+from orchestrator.intake import CameraInput, Intake
 from orchestrator.polygons import inside
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment, Quadrant
 from orchestrator.tracking.factory import create_tracker
-from orchestrator.values import Bool, Detections, Float32, Float64, Identities, Int64, Tracks
+from orchestrator.values import Bool, Float32, Float64, Identities, Int64, Tracks
 
 CUT_MARGIN = 0.005
 """A box that ends within this share of the frame's size from an edge counts as cut by it."""
@@ -33,18 +33,6 @@ FORGET_EVERY = 100
 """Ticks between two looks for tracks that can be forgotten."""
 MAP_ERROR_M = 0.25
 """Added error of a place: calibration, and that cameras from two sides see two sides of the feet."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraInput:
-    """What one camera gave at one tick."""
-
-    camera_id: str
-    size_hw: tuple[int, int]
-    """Of the source frame, px."""
-    detections: Detections
-    embeddings: Float32
-    """[N, D] row by row with ``detections``; a row of zeros has none; D may be 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +88,7 @@ class Associator:
             recalls=recalls,
         )
         self._camera_ids = ids
+        self._intake = Intake(ids)
         self._camera_rows = {camera_id: row for row, camera_id in enumerate(ids)}
         self._homographies = homographies
         self._feet = {name: FootModel(found) for name, found in homographies.items() if name in self._camera_rows}
@@ -109,7 +98,6 @@ class Associator:
         self._identity = IdentityAssociator(len(ids), rules)
         self._detection_threshold = settings.detection_threshold
         self._remembered_ticks = 2 * settings.lost_track_buffer
-        self._dimension = 0
 
     def update(self, tick: int, inputs: Sequence[CameraInput]) -> list[CameraResult]:
         """Takes one tick; cameras that gave no frame are left out of ``inputs``.
@@ -122,10 +110,11 @@ class Associator:
             One result per input, in the same order.
 
         Raises:
-            ModelContractError: embeddings are of another length than before.
+            ValueError: the tick does not rise, or a camera is unknown or given twice; nothing has changed by then.
+            ModelContractError: the embeddings of all cameras are of another length than before.
         """
-        for item in inputs:
-            self._check_dimension(item)
+        usable = self._intake.take(tick, inputs)
+        inputs = [each.item for each in usable]
         tracks = [self._track(tick, item) for item in inputs]
         looks = [_taken(item.embeddings, found.detection_rows) for item, found in zip(inputs, tracks, strict=True)]
         sightings = [self._sight(tick, *row) for row in zip(inputs, tracks, looks, strict=True)]
@@ -133,14 +122,14 @@ class Associator:
         ends = np.cumsum([len(found) for found in tracks])
         return [
             CameraResult(
-                item.camera_id,
-                found,
+                each.item.camera_id,
+                replace(found, detection_rows=each.rows[found.detection_rows]),
                 Identities([self._global_id(p) for p in named.tolist()], self._within(seen.map_xy)),
                 seen.spread,
                 look,
             )
-            for item, found, named, seen, look in zip(
-                inputs, tracks, np.split(people, ends[:-1]) if inputs else [], sightings, looks, strict=True
+            for each, found, named, seen, look in zip(
+                usable, tracks, np.split(people, ends[:-1]) if inputs else [], sightings, looks, strict=True
             )
         ]
 
@@ -183,7 +172,7 @@ class Associator:
         arrays = {name: np.frombuffer(part, np.uint8) for name, part in parts.items()}
         for camera_id, model in self._feet.items():
             arrays |= {f"feet_{name}_{camera_id}": column for name, column in model.state().items()}
-        np.savez(buffer, dimension=self._dimension, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, dimension=self._intake.dimension, **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
 
     def restore(self, state: bytes) -> None:
@@ -194,7 +183,7 @@ class Associator:
         """
         try:
             with np.load(io.BytesIO(state), allow_pickle=False) as arrays:
-                self._dimension = int(arrays["dimension"])
+                self._intake.dimension = int(arrays["dimension"])
                 for camera_id, tracker in self._trackers.items():
                     tracker.restore(arrays[f"tracker_{camera_id}"].tobytes())
                 self._identity.restore(arrays["identity"].tobytes())
@@ -202,16 +191,6 @@ class Associator:
                     model.restore({name: arrays[f"feet_{name}_{camera_id}"] for name in ("counts", "tracks")})
         except (OSError, KeyError, EOFError) as error:
             raise ValueError(f"not the state of an associator of these cameras: {error}") from error
-
-    def _check_dimension(self, item: CameraInput) -> None:
-        dimension = item.embeddings.shape[1]
-        if not dimension:
-            return
-        self._dimension = self._dimension or dimension
-        if dimension != self._dimension:
-            raise ModelContractError(
-                f"camera {item.camera_id}: embeddings of {dimension} values, {self._dimension} until now"
-            )
 
     def _track(self, tick: int, item: CameraInput) -> Tracks:
         """The tracks of the people inside the environment's area."""
@@ -253,8 +232,10 @@ class Associator:
         return model.place(tick, tracks.track_ids, tracks.boxes, sure, cut)
 
     def _joined(self, sightings: Sequence[Sightings]) -> Sightings:
-        empty = np.zeros((0, self._dimension), np.float32)
-        looks = [item.looks if item.looks.shape[1] else np.zeros((len(item), self._dimension)) for item in sightings]
+        empty = np.zeros((0, self._intake.dimension), np.float32)
+        looks = [
+            item.looks if item.looks.shape[1] else np.zeros((len(item), self._intake.dimension)) for item in sightings
+        ]
         return Sightings(
             np.concatenate([np.zeros(0, np.int64), *(item.cameras for item in sightings)]),
             np.concatenate([np.zeros(0, np.int64), *(item.track_ids for item in sightings)]),

@@ -18,7 +18,7 @@ from dataclasses import replace
 from itertools import zip_longest
 
 from orchestrator import tasks
-from orchestrator.association import Associator, CameraInput, CameraResult
+from orchestrator.association import Associator, CameraResult
 from orchestrator.batch import BatchReader, CameraFile, probe_file
 from orchestrator.checkpoint import RunState
 from orchestrator.control import TaskControl
@@ -31,6 +31,7 @@ from orchestrator.identity.gallery import Gallery, Look
 from orchestrator.identity.ids import prefix_of
 from orchestrator.identity.recording import sample_step
 from orchestrator.identity.returning import Forgotten
+from orchestrator.intake import CameraInput
 from orchestrator.log import bind
 from orchestrator.lookahead import LookAhead, OpenBatch, Tick
 from orchestrator.media import Batch, SubVideo, plan_batches

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.association import Associator, CameraInput, CameraResult
+from orchestrator.association import Associator, CameraResult
 from orchestrator.errors import DetectionFileError, SiteError
 from orchestrator.homography import load_homographies
+from orchestrator.intake import CameraInput
 from orchestrator.recorded.detections import DetectionFile, find_file, read_file
 from orchestrator.recorded.results import FoundTracks, collect
 from orchestrator.recorded.second_pass import correct

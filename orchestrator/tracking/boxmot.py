@@ -23,6 +23,8 @@ from orchestrator.values import Detections, Float32, Int64, Tracks
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 REVIVAL_S = 1.0
 """A track that comes back after a longer gap keeps its id only if it looks the same. BotSort revives lost tracks by
 overlap with where they would have walked alone, and after seconds that is whoever happens to pass there."""
@@ -46,7 +48,10 @@ class BoxMotTracker:
         self._rehearse()
 
     def update(self, frame_index: int, size_hw: tuple[int, int], detections: Detections, embeddings: Float32) -> Tracks:
-        """See ``CameraTracker.update``. Whether appearance is used is settled by the first tick that has people."""
+        """See ``CameraTracker.update``. Whether appearance is used is settled by the first tick that has people.
+
+        Where BoxMOT fails, the camera has no tracks at that tick, and those of later ticks are new ones.
+        """
         if self._engine is None:
             if not len(detections):
                 return Tracks.empty()
@@ -54,7 +59,14 @@ class BoxMotTracker:
         boxes = _with_area(detections.boxes, size_hw)
         features = self._memory.complete(boxes, embeddings, frame_index) if self._memory.dimension else None
         scores = np.clip(detections.scores, 0, 1).astype(np.float32)
-        ids, rows = self._follow(boxes, scores, features, frame_index)
+        try:
+            ids, rows = self._follow(boxes, scores, features, frame_index)
+        except Exception:  # whatever BoxMOT raises: its state may be half changed, and other cameras go on
+            logger.exception(
+                "camera %s, tick %d: its tracker failed; its tracks begin anew", self._camera_id, frame_index
+            )
+            self._begin_anew()
+            return Tracks.empty()
         looks = np.zeros((len(rows), 0), np.float32) if features is None else features[rows]
         ids = self._memory.number(frame_index, ids, boxes[rows], looks)
         return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
@@ -63,8 +75,6 @@ class BoxMotTracker:
         self, boxes: Float32, scores: Float32, features: Float32 | None, frame_index: int
     ) -> tuple[Int64, Int64]:
         """The engine's track ids [M] and the rows [M] of the detections that they took."""
-        if not np.isfinite(boxes).all():
-            raise ValueError(f"camera {self._camera_id}, tick {frame_index}: a box is not finite")
         if self._settings.tracker == "botsort":
             return follow(self._engine, boxes, scores, features, frame_index / self._rate)
         found = self._engine.update(
@@ -109,6 +119,12 @@ class BoxMotTracker:
         self._memory = self._fresh_memory(dimension)
         self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=dimension > 0)
 
+    def _begin_anew(self) -> None:
+        """Forgets all tracks; the numbers of later ones go on where they were."""
+        count = self._memory.count
+        self._start(self._memory.dimension)
+        self._memory.count = count
+
     def _fresh_memory(self, dimension: int) -> TrackMemory:
         settings = self._settings
         return TrackMemory(
@@ -135,9 +151,9 @@ def _create(settings: Settings, camera_id: str, rate: float, *, with_embeddings:
 
 
 def _with_area(boxes: Float32, size_hw: tuple[int, int]) -> Float32:
-    """A copy of the boxes [N, 4], at least ``MIN_SIDE_PX`` wide and high."""
+    """A copy of the boxes [N, 4], inside the frame and at least ``MIN_SIDE_PX`` wide and high."""
     height, width = size_hw
-    widened = boxes.astype(np.float32, copy=True)
-    widened[:, :2] = np.clip(widened[:, :2], 0, (width - MIN_SIDE_PX, height - MIN_SIDE_PX))
+    widened = np.clip(boxes, 0, (width, height, width, height)).astype(np.float32)
+    widened[:, :2] = np.minimum(widened[:, :2], (width - MIN_SIDE_PX, height - MIN_SIDE_PX))
     widened[:, 2:] = np.maximum(widened[:, 2:], widened[:, :2] + MIN_SIDE_PX)
     return widened

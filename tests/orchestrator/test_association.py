@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from orchestrator.association import Associator, CameraInput, CameraResult
+from orchestrator.association import Associator, CameraResult
 from orchestrator.errors import ModelContractError
 from orchestrator.homography import Homography
+from orchestrator.intake import CameraInput
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment
 from orchestrator.values import Detections
@@ -200,3 +203,62 @@ def test_a_recording_may_begin_with_nobody() -> None:
     for tick in range(3, 30):
         results = people.update(tick, place.tick()[0])
     assert all(len(result.tracks) for result in results)
+
+
+def names_of(results: list[CameraResult]) -> dict[str, list[str | None]]:
+    return {result.camera_id: list(result.identities.global_ids) for result in results}
+
+
+def spoilt(kind: str, item: CameraInput) -> CameraInput:
+    """The same with one fault."""
+    boxes, scores, looks = (array.copy() for array in (item.detections.boxes, item.detections.scores, item.embeddings))
+    if kind in {"nan", "inf"}:
+        boxes[0, 2] = np.float32(kind)
+    elif kind == "score":
+        scores[0] = np.nan
+    elif kind == "look":
+        looks[0, 0] = np.nan
+    elif kind == "length":
+        looks = np.ones((len(looks), 3), np.float32)
+    elif kind == "rows":
+        looks = looks[1:]
+    return replace(item, detections=Detections(boxes, scores), embeddings=looks)
+
+
+@pytest.mark.parametrize("kind", ["nan", "inf", "score", "look", "length", "rows"])
+def test_a_fault_of_one_camera_at_one_tick_stops_nobody(kind, caplog):
+    """What cannot be used is left out and told once; everything else is as it would have been, then and later."""
+    subject, clean, place, again = associator(), associator(), Place(8, 16), Place(8, 16)
+    for tick in range(60):
+        inputs, whole = place.tick()[0], again.tick()[0]
+        if tick in {20, 21}:
+            inputs[1] = spoilt(kind, inputs[1])
+        found, expected = subject.update(tick, inputs), clean.update(tick, whole)
+        for result, item in zip(found, inputs, strict=True):
+            np.testing.assert_array_equal(result.tracks.boxes, item.detections.boxes[result.tracks.detection_rows])
+    assert names_of(found) == names_of(expected)
+    assert all(np.isfinite(seen.embedding).all() for seen in subject.refreshed())
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("camera c2, tick 20: ")
+
+
+def test_ticks_out_of_order_and_repeated_cameras_are_refused_before_anything_changes():
+    subject, clean, place, again = associator(), associator(), Place(9, 0), Place(9, 0)
+    for tick in range(30):
+        inputs = place.tick()[0]
+        if tick == 10:
+            with pytest.raises(ValueError, match="tick 9 after tick 9: ticks rise"):
+                subject.update(9, inputs)
+            with pytest.raises(ValueError, match="tick 10: camera c1 is given twice"):
+                subject.update(10, [*inputs, inputs[0]])
+            with pytest.raises(ValueError, match="tick 10: camera c9 takes no part"):
+                subject.update(10, [*inputs, replace(inputs[0], camera_id="c9")])
+        assert_same(subject.update(tick, inputs), clean.update(tick, again.tick()[0]))
+
+
+def test_ticks_at_the_limit_of_what_files_may_say():
+    """A recording need not begin at 0; a frame number is a 31-bit one."""
+    early, late, place, again = associator(), associator(), Place(10, 8), Place(10, 8)
+    first = 2**31 - 200
+    for tick in range(40):
+        assert names_of(early.update(tick, place.tick()[0])) == names_of(late.update(first + tick, again.tick()[0]))

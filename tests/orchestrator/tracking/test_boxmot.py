@@ -133,13 +133,15 @@ def test_detections_without_an_embedding_are_tracked_by_their_box():
 
 
 def test_boxes_without_an_area_and_outside_the_frame_do_no_harm():
-    boxes = np.array([[10, 10, 10, 10], [1280, 720, 1280, 720], [100, 100, 140, 220]], np.float32)
+    odd = [[10, 10, 10, 10], [1280, 720, 1280, 720], [-1e30, -1e30, 1e30, 1e30], [5, 5, 2, 2]]
+    boxes = np.array([*odd, [100, 100, 140, 220]], np.float32)
     tracker = create_tracker(settings(), "c1", RATE)
-    for tick in range(3):
+    for tick in range(30):
         tracks = tracker.update(
-            tick, SIZE, Detections(boxes, np.full(3, 0.9, np.float32)), np.zeros((3, 0), np.float32)
+            tick, SIZE, Detections(boxes, np.full(5, 0.9, np.float32)), np.zeros((5, 0), np.float32)
         )
-    assert 2 in tracks.detection_rows
+        assert tick == 0 or tracks.track_ids[tracks.detection_rows == 4].tolist() != []
+    assert tracks.track_ids.max() <= len(boxes)
 
 
 def test_a_state_that_was_tampered_with_is_refused():
@@ -189,3 +191,15 @@ def test_bytetrack_goes_on_where_it_was(dimension):
     after = create_tracker(options, "c1", RATE)
     after.restore(before.snapshot())
     assert_same(unbroken, first + run(after, scene, range(30, 60)))
+
+
+def test_a_tracker_that_fails_begins_anew_and_never_gives_a_number_twice(monkeypatch, caplog):
+    tracker, scene = create_tracker(settings(), "c1", RATE), Scene(6)
+    before = set(np.concatenate([found.track_ids for found in run(tracker, scene, range(20))]).tolist())
+    with monkeypatch.context() as patched:
+        patched.setattr("orchestrator.tracking.boxmot.follow", lambda *_: np.linalg.cholesky(np.zeros((2, 2))))
+        assert len(tracker.update(20, SIZE, *scene.tick())) == 0
+    after = set(np.concatenate([found.track_ids for found in run(tracker, scene, range(21, 40))]).tolist())
+    assert after
+    assert min(after) == max(before) + 1
+    assert "camera c1, tick 20: its tracker failed" in caplog.text
