@@ -13,8 +13,9 @@ from api import websocket
 from api.access.audit import AuditTrail
 from api.access.document import describe_access
 from api.access.headers import SecurityHeaders
+from api.access.loopback import LoopbackOnly
 from api.metrics import ApiMetrics, RequestTimer
-from api.problems import SizeProblems, install_problem_handlers
+from api.problems import TextProblems, install_problem_handlers
 from api.routes import analytics, config, docs, health, media, tasks, viewer
 from api.services import open_services
 from orchestrator.homography import load_homographies
@@ -45,9 +46,6 @@ def create_app(settings: Settings) -> FastAPI:
     app = FastAPI(title="SpotOn", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problem_handlers(app)
     app.add_middleware(AuditTrail, log_of=lambda scope: scope["app"].state.services.database.audit)
-    app.add_middleware(SizeProblems)
-    app.add_middleware(SecurityHeaders)
-    app.add_middleware(RequestTimer, metrics=metrics)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=list(settings.cors_origins),
@@ -55,6 +53,11 @@ def create_app(settings: Settings) -> FastAPI:
         allow_headers=["*"],
         expose_headers=["Accept-Ranges", "Content-Range", "ETag", "Retry-After"],
     )
+    app.add_middleware(TextProblems)
+    if settings.access == "off":
+        app.add_middleware(LoopbackOnly, origins=settings.cors_origins)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestTimer, metrics=metrics)
     _add_routes(app)
     describe_access(app)
     return app

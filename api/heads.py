@@ -15,7 +15,7 @@ MAX_HEAD_BYTES = 64 * 1024
 """Of request line and headers; what the first read of them brings is taken besides."""
 HEAD_DEADLINE_S = 15.0
 """Within it a head has to be complete, also the first one of a connection."""
-_NAMES = {408: "head-too-slow", 431: "head-too-large"}
+_NAMES = {400: "not-http", 408: "head-too-slow", 431: "head-too-large"}
 
 
 class BoundedHeads(HttpToolsProtocol):
@@ -57,6 +57,10 @@ class BoundedHeads(HttpToolsProtocol):
         self._end_wait()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP is told so as every other error is."""
+        self._refuse(400, msg)
+
     def _await_head(self) -> None:
         self._head_bytes, self._begun = 0, False
         self._deadline = asyncio.get_running_loop().call_later(HEAD_DEADLINE_S, self._too_slow)
@@ -79,7 +83,7 @@ class BoundedHeads(HttpToolsProtocol):
         body = json.dumps(problem).encode()
         head = (
             f"HTTP/1.1 {status} {phrase}\r\ncontent-type: application/problem+json\r\ncontent-length: {len(body)}\r\n"
-            "connection: close\r\n\r\n"
+            "x-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
         self.transport.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import http
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,6 +37,8 @@ RETRY_AFTER_S = 5
 """What a client is told to wait where trying again can help."""
 
 _TOO_LARGE = 413
+_OF_THE_TEXT = frozenset({"content-type", "content-length"})
+_MEANS_JSON = re.compile(r"application/([\w.+-]+\+)?json", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
@@ -127,8 +131,10 @@ def response_of(error: SpotOnError, instance: str) -> JSONResponse:
     return problem_response(status, kind, title, str(error), instance, headers=headers)
 
 
-class SizeProblems:
-    """ASGI middleware: a body that is too long is refused with a problem, where the framework would say it in text."""
+class TextProblems:
+    """ASGI middleware: an error that the framework says in text (a body that is too long, an origin that may not ask)
+    is said as a problem.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -138,18 +144,63 @@ class SizeProblems:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        replaced = False
+        refusal: Message | None = None
+        text = b""
 
         async def told(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] == _TOO_LARGE:
-                replaced = True
-                detail = "the body of the request is longer than this route takes"
-                await problem_response(413, "too-large", "Too large", detail, scope["path"])(scope, receive, send)
-            elif not replaced:
+            nonlocal refusal, text
+            if message["type"] == "http.response.start" and _is_plain_refusal(message):
+                refusal = message
+            elif refusal is None:
                 await send(message)
+            else:
+                text += message.get("body", b"")
+                if not message.get("more_body", False):
+                    await _retold(refusal, text.decode(), scope["path"])(scope, receive, send)
 
         await self._app(scope, receive, told)
+
+
+def _is_plain_refusal(start: Message) -> bool:
+    kind = Headers(raw=start["headers"]).get("content-type", "")
+    return start["status"] >= http.HTTPStatus.BAD_REQUEST and kind.startswith("text/plain")
+
+
+def _retold(start: Message, text: str, path: str) -> JSONResponse:
+    status = http.HTTPStatus(start["status"])
+    detail = "the body of the request is longer than this route takes" if status == _TOO_LARGE else text
+    headers = [(name, value) for name, value in Headers(raw=start["headers"]).items() if name not in _OF_THE_TEXT]
+    return problem_response(status, _kind_of(status.phrase), status.phrase, detail, path, headers=dict(headers))
+
+
+class Defects:
+    """ASGI middleware: what nobody foresaw is a problem like any other, and gets the headers of all answers, where the
+    framework would answer it outside of all middleware. What breaks an answer off that has begun stays an error.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            if begun:
+                raise
+            logger.exception("%s %s failed by a defect", scope["method"], scope["path"])
+            detail = "the server failed on this request; its log says more"
+            await problem_response(500, "internal", "Internal error", detail, scope["path"])(scope, receive, send)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
@@ -157,7 +208,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SpotOnError, _on_spoton_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unforeseen)
+    app.add_middleware(Defects)
+    app.router.default = _no_such_path
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -175,16 +227,17 @@ async def _on_spoton_error(request: Request, error: Exception) -> JSONResponse:
     """Also for a WebSocket that is refused before its handshake, for which Starlette has no type."""
     assert isinstance(error, SpotOnError)
     response = response_of(error, request.url.path)
-    if isinstance(request, WebSocket):
-        await request.send_denial_response(response)
-        return response
     if response.status_code >= http.HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.warning("%s %s: %s", request.method, request.url.path, error)
+        logger.warning("%s %s: %s", request.scope.get("method", "WebSocket"), request.url.path, error)
     return response
 
 
 async def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if error.body is not None and _MEANS_JSON.fullmatch(kind) is None and _is_about_all_of_the_body(error):
+        detail = f"the body has to be application/json, not {kind or 'without a content type'}"
+        return problem_response(415, "unsupported-media-type", "Unsupported Media Type", detail, request.url.path)
     faults = [
         FieldFault(pointer="/" + "/".join(_escaped(part) for part in item["loc"]), detail=_message(item))
         for item in error.errors()
@@ -199,13 +252,25 @@ async def _on_http_exception(request: Request, error: Exception) -> JSONResponse
     detail = str(error.detail)
     if detail == phrase:
         detail = f"{request.method} {request.url.path}: {phrase.lower()}"
-    kind = phrase.lower().replace(" ", "-")
-    return problem_response(error.status_code, kind, phrase, detail, request.url.path, headers=error.headers)
+    return problem_response(
+        error.status_code, _kind_of(phrase), phrase, detail, request.url.path, headers=error.headers
+    )
 
 
-async def _on_unforeseen(request: Request, _error: Exception) -> JSONResponse:
-    detail = "the server failed on this request; its log says more"
-    return problem_response(500, "internal", "Internal error", detail, request.url.path)
+async def _no_such_path(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":  # which the framework would refuse without a word
+        detail = f"WebSocket {scope['path']}: not found"
+        await problem_response(404, "not-found", "Not Found", detail, scope["path"])(scope, receive, send)
+        return
+    raise HTTPException(404)
+
+
+def _kind_of(phrase: str) -> str:
+    return phrase.lower().replace(" ", "-").replace("'", "")
+
+
+def _is_about_all_of_the_body(error: RequestValidationError) -> bool:
+    return [item["loc"] for item in error.errors()] == [("body",)]
 
 
 def _message(item: Mapping[str, Any]) -> str:

@@ -19,6 +19,9 @@ _PAGE_POLICY = (
 )
 """Of pages of our own. Video may come from an object store, whose address is the operator's own."""
 
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+"""The second is that of a WebSocket that is refused before its handshake."""
+
 
 class SecurityHeaders:
     """ASGI middleware; what a route has set itself stays."""
@@ -28,12 +31,12 @@ class SecurityHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on and completes the headers of its answer."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
 
         async def completed(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _STARTS:
                 headers = MutableHeaders(scope=message)
                 kind = headers.get("content-type", "")
                 for name, value in _ALWAYS.items():

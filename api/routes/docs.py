@@ -33,12 +33,14 @@ CACHE = {"cache-control": "max-age=3600"}
 router = APIRouter(prefix="/docs", include_in_schema=False, dependencies=[PUBLIC])
 
 
+@router.head("")
 @router.get("")
 async def page() -> HTMLResponse:
     """The page; it holds no script of its own, so that the policy of all pages does for it."""
     return HTMLResponse(PAGE)
 
 
+@router.head("/{file}")
 @router.get("/{file}")
 def part(file: str) -> Response:
     """A file of Swagger UI, or the line that starts it.

@@ -13,18 +13,21 @@ from api.problems import problem_response, problem_responses
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health")
 async def health(services: ServicesDep) -> HealthAnswer:
     """Whether the system can do its work, and which part is missing where it cannot; always 200."""
     return await services.health.report()
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live")
 async def live() -> dict[str, str]:
     """200 while this process answers at all."""
     return {"status": "alive"}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses=problem_responses(503))
 async def ready(request: Request, services: ServicesDep) -> Response:
     """200 once every server is reachable and every model has answered a warm-up request, 503 before."""
@@ -35,6 +38,7 @@ async def ready(request: Request, services: ServicesDep) -> Response:
     return problem_response(503, "not-ready", "Not ready", detail, request.url.path, headers={"Retry-After": "1"})
 
 
+@router.head("/metrics", include_in_schema=False)
 @router.get("/metrics", response_class=Response)
 async def metrics(services: ServicesDep) -> Response:
     """Prometheus text."""

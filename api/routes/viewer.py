@@ -19,12 +19,14 @@ CACHE = {"cache-control": "no-cache"}
 router = APIRouter(include_in_schema=False, dependencies=[PUBLIC])
 
 
+@router.head("/")
 @router.get("/")
 async def page(request: Request) -> Response:
     """The page itself."""
     return _answer(request, FOLDER / PAGE)
 
 
+@router.head("/viewer/{file}")
 @router.get("/viewer/{file}")
 async def part(request: Request, file: str) -> Response:
     """A module, the style sheet or a picture of the page.

@@ -117,6 +117,22 @@ async def test_only_named_origins_may_read(client):
         assert answer.headers.get("access-control-allow-origin") == allowed
 
 
+async def test_a_preflight_is_answered_as_everything_else_is(client):
+    ask = {"Origin": "http://viewer.test", "Access-Control-Request-Method": "DELETE"}
+    refused = await client.options("/api/v1/processing-tasks", headers=ask)
+    assert (refused.status_code, refused.headers["content-type"]) == (400, MEDIA_TYPE)
+    assert "method" in refused.json()["detail"]
+    allowed = await client.options("/api/v1/processing-tasks", headers=ask | {"Access-Control-Request-Method": "POST"})
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "http://viewer.test")
+    assert {answer.headers["x-content-type-options"] for answer in (refused, allowed)} == {"nosniff"}
+
+
+@pytest.mark.parametrize("path", ["/", "/viewer/main.js", "/docs", "/health", "/health/live", "/metrics"])
+async def test_head_says_what_get_would(client, path):
+    head, get = await client.head(path), await client.get(path)
+    assert (head.status_code, head.headers["content-type"]) == (200, get.headers["content-type"])
+
+
 async def test_the_description_of_the_api_is_whole(client):
     paths = (await client.get("/openapi.json")).json()["paths"]
     assert "/api/v1/processing-tasks/start" in paths

@@ -59,3 +59,10 @@ async def test_heads_within_the_bounds_pass_one_after_another(port, monkeypatch)
     whole = ASK + large + b"\r\n"
     answer = await converse(port, whole[:9], whole[9:15_000], whole[15_000:], ASK, END, pause_s=0.05)
     assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_what_is_no_http_is_a_problem(port):
+    head, _, body = (await converse(port, b"EHLO spoton\r\n\r\n")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in head
+    assert json.loads(body)["status"] == 400

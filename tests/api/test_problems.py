@@ -102,3 +102,29 @@ async def test_a_defect_says_nothing_of_its_cause(client):
     answer = await client.get("/defect")
     assert (answer.status_code, answer.headers["content-type"]) == (500, MEDIA_TYPE)
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
+async def test_a_body_of_another_type_is_415_and_says_which_it_takes(client, kind):
+    answer = await client.post("/body", content=b'{"number": 1}', headers={"content-type": kind})
+    assert (answer.status_code, answer.headers["content-type"]) == (415, MEDIA_TYPE)
+    assert "application/json" in answer.json()["detail"]
+    for json in ("application/json; charset=utf-8", "application/merge-patch+json"):
+        assert (await client.post("/body", content=b'{"number": 1}', headers={"content-type": json})).status_code == 200
+
+
+async def test_a_defect_is_logged_once_and_passes_through_all_middleware(app, client, caplog):
+    def stamped(inner):
+        async def stamping(scope, receive, send):
+            async def stamp(message):
+                if message["type"] == "http.response.start":
+                    message["headers"] = [*message["headers"], (b"stamp", b"yes")]
+                await send(message)
+
+            await inner(scope, receive, stamp)
+
+        return stamping
+
+    app.add_middleware(stamped)
+    assert (await client.get("/defect")).headers["stamp"] == "yes"
+    assert [record.message for record in caplog.records if record.exc_info] == ["GET /defect failed by a defect"]

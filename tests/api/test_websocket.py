@@ -263,6 +263,14 @@ async def test_what_cannot_be_followed_is_refused_at_the_handshake(recording, ta
     problem = json.loads(refused.value.response.body)
     assert problem["status"] == status
     assert refused.value.response.headers["content-type"] == "application/problem+json"
+    assert refused.value.response.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_there_is_no_websocket_but_this(recording):
+    address = str(recording.client.base_url).replace("http", "ws") + "/ws/elsewhere"
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(address, proxy=None)
+    assert refused.value.response.status_code == json.loads(refused.value.response.body)["status"] == 404
 
 
 async def test_no_redis_no_handshake(live, serve, closed_port, recording):

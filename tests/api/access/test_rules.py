@@ -164,7 +164,7 @@ async def test_lists_hold_what_is_theirs(api, bearer, start):
 
 
 @served
-async def test_the_websocket_asks_too(api, bearer, start):
+async def test_the_websocket_asks_too(api, bearer, start, caplog):
     operator = await bearer()
     task = (await start(operator))["task_id"]
     url = f"{str(api.base_url).replace('http', 'ws')}/ws/tracking/{task}"
@@ -173,6 +173,7 @@ async def test_the_websocket_asks_too(api, bearer, start):
         with pytest.raises(websockets.InvalidStatus) as refused:
             await websockets.connect(url, additional_headers=headers, proxy=None)
         assert refused.value.response.status_code == code
+    assert not [record for record in caplog.records if record.exc_info], "strangers could fill the log"
     async with websockets.connect(url, additional_headers=operator, proxy=None) as socket:
         assert "status_update" in await asyncio.wait_for(socket.recv(), 10)
 
