@@ -47,6 +47,9 @@ class MessageLog(Protocol):
     async def read(self, task_id: str, after: int, block_s: float, count: int) -> list[Message]:
         """Up to ``count`` messages with ``seq`` above ``after``, in order; waits up to ``block_s`` for the first."""
 
+    async def begun_anew(self, task_id: str, position: int) -> bool:
+        """Whether the log was lost and its numbers have begun again below ``position``."""
+
 
 FinalStatus = Callable[[str, int], Awaitable[Message | None]]
 """Task id and ``seq`` -> the final status as a message of that ``seq`` when the task has ended, None while it runs."""
@@ -56,6 +59,10 @@ class SlowClientError(Exception):
     """More messages wait for a client than it may have waiting."""
 
 
+class BegunAnewError(Exception):
+    """The log was lost; what is said now is numbered from the start."""
+
+
 class Subscription:
     """The messages that one client still has to send; filled by the feed, emptied by the client."""
 
@@ -63,11 +70,11 @@ class Subscription:
         self._after = after
         self._waiting: deque[Message] = deque()
         self._news = asyncio.Event()
-        self._slow = False
+        self._over: SlowClientError | BegunAnewError | None = None
 
     def put(self, messages: Iterable[Message]) -> None:
         """Adds what the client does not have yet; past the limit it drops all and marks the client as slow."""
-        if self._slow:
+        if self._over is not None:
             return
         fresh = [message for message in messages if message.seq > self._after]
         if not fresh:
@@ -75,8 +82,13 @@ class Subscription:
         self._after = fresh[-1].seq
         self._waiting.extend(fresh)
         if len(self._waiting) > QUEUE_MESSAGES:
-            self._slow = True
-            self._waiting.clear()
+            self.end(SlowClientError())
+        self._news.set()
+
+    def end(self, why: SlowClientError | BegunAnewError) -> None:
+        """Drops all; the client is told why."""
+        self._over = why
+        self._waiting.clear()
         self._news.set()
 
     async def take(self) -> list[Message]:
@@ -84,11 +96,12 @@ class Subscription:
 
         Raises:
             SlowClientError: the limit was passed.
+            BegunAnewError: nothing follows under the numbers that the client knows.
         """
         await self._news.wait()
         self._news.clear()
-        if self._slow:
-            raise SlowClientError
+        if self._over is not None:
+            raise self._over
         taken = list(self._waiting)
         self._waiting.clear()
         return taken
@@ -115,6 +128,14 @@ class _Feed:
         self.recent.extend(messages)
         for client in self.clients:
             client.put(messages)
+
+    def begin_anew(self) -> None:
+        """Sends everybody away; those who come back join at the new log's end."""
+        self.position = 0
+        self.recent.clear()
+        for client in self.clients:
+            client.end(BegunAnewError())
+        self.clients.clear()
 
 
 class Fanout:
@@ -161,6 +182,9 @@ class Fanout:
         while True:
             try:
                 messages = await self._next(task_id, feed.position)
+                if not messages and await self._log.begun_anew(task_id, feed.position):
+                    logger.warning("the messages of task %s were lost: its log has begun anew", task_id)
+                    feed.begin_anew()
             except Exception as error:
                 if not failing:
                     known = isinstance(error, SpotOnError)

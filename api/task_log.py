@@ -47,14 +47,26 @@ class TaskLog:
     async def read(self, task_id: str, after: int, block_s: float, count: int) -> list[Message]:
         """See ``MessageLog``. Readers that do not wait for news take turns.
 
-        Where the log no longer reaches back to ``after``, a ``messages_lost`` stands in for what is missing.
+        Where the log no longer holds what lies between, a ``messages_lost`` stands in for it; but files that were
+        announced there are announced all the same.
         """
         async with nullcontext() if block_s else self._asking:
-            found = [_message(*item) for item in await self._events.read(task_id, after, block_s, count)]
-        if found and found[0].seq > after + 1:
-            last = found[0].seq - 1
-            found.insert(0, _lost(after + 1, last, seq=last))
-        return found
+            found = await self._events.read(task_id, after, block_s, count)
+        messages: list[Message] = []
+        for item in found:
+            if item.seq > after + 1:
+                messages += await self._missing(task_id, after + 1, item.seq - 1)
+            messages.append(_message(*item))
+            after = item.seq
+        return messages
+
+    async def begun_anew(self, task_id: str, position: int) -> bool:
+        """See ``MessageLog``. A log that is gone and has no new message yet may still go on where it was."""
+        return 0 < (await self._events.place(task_id, position)).last < position
+
+    async def _missing(self, task_id: str, first: int, last: int) -> list[Message]:
+        announced = await self._events.media(task_id, first, last)
+        return [*(_message(seq, _MEDIA_AVAILABLE, body) for seq, body in announced), _lost(first, last, seq=last)]
 
     async def final_status(self, task_id: str, seq: int) -> Message | None:
         """See ``FinalStatus``: for a task whose worker ended it and died before it could say so."""

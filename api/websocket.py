@@ -3,7 +3,7 @@
 Messages go out as they are stored; only the URLs of media get a ticket where access is on. A task that does not exist,
 or a ``since`` that is no number, is refused before the handshake with an HTTP problem (404, 422). Close codes: 1000
 after the final ``status_update``, 1008 when token or ticket have expired or were revoked, 1013 for a client that reads
-too slowly (it comes back with ``since``) or while Redis is away.
+too slowly (it comes back with ``since``), while Redis is away, or when Redis has lost the log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.websockets import WebSocketDisconnect
 from api.access.principal import NotLoggedInError
 from api.access.rules import WATCHER, Access, AccessDep
 from api.dependencies import ServicesDep
-from api.fanout import PAGE_MESSAGES, Message, SlowClientError, Subscription
+from api.fanout import PAGE_MESSAGES, BegunAnewError, Message, SlowClientError, Subscription
 from api.problems import problem_response, response_of
 from api.services import Services
 from orchestrator.errors import SpotOnError
@@ -97,6 +97,8 @@ class _Follower:
         except (SlowClientError, TimeoutError):
             self._services.metrics.websocket_slow.inc()
             code, reason = TRY_AGAIN_LATER, f"reading too slowly; come back with since={self._position}"
+        except BegunAnewError:
+            code, reason = TRY_AGAIN_LATER, f"the message log was lost; come back with since={self._position}"
         except SpotOnError as error:
             logger.warning("a client of task %s is sent away: %s", self._task_id, error)
             code, reason = TRY_AGAIN_LATER, f"messages cannot be read now; come back with since={self._position}"

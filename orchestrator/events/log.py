@@ -37,7 +37,8 @@ class LoggedMessage(NamedTuple):
     """The whole message, ``{"type", "payload", "seq"}``, as it goes over the wire."""
 
 
-# KEYS: stream, index, media. ARGV: type, head, counter ('' for none), place, batch ('' for none), length, expiry in ms.
+# KEYS: stream, index, media. ARGV: type, head, counter ('' for none), place, batch ('' for none), length, expiry in ms,
+# the highest seq that the publisher knows of: a Redis that came back empty goes on from there.
 # A message whose place on its counter was reached before is a repeat by a resumed worker: nothing is written.
 _PUBLISH = """
 local counter, place, batch = ARGV[3], ARGV[4], ARGV[5]
@@ -47,6 +48,10 @@ if counter ~= '' then
     redis.call('HSET', KEYS[2], 'last:' .. counter, place)
 end
 local seq = redis.call('HINCRBY', KEYS[2], 'seq', 1)
+if seq <= tonumber(ARGV[8]) then
+    seq = ARGV[8] + 1
+    redis.call('HSET', KEYS[2], 'seq', seq)
+end
 redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[6], seq .. '-0', 't', ARGV[1], 'h', ARGV[2])
 if batch ~= '' and redis.call('HGET', KEYS[2], 'batch') ~= batch then
     redis.call('HSET', KEYS[2], 'batch', batch, 'batch_seq', seq)
@@ -59,6 +64,7 @@ end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[7]) end
 return seq
 """
+_REMEMBERED_TASKS = 1024
 
 
 class EventLog:
@@ -71,6 +77,8 @@ class EventLog:
         # Reads that wait for news take as long as the caller says: their deadline is set call by call.
         self._patient: Redis = connect(url, self._timeout_s, bounded_reads=False)
         self._publish = self._client.register_script(_PUBLISH)
+        self._reached: dict[str, int] = {}
+        """The highest ``seq`` of a task that was seen here, latest task last."""
         self._bounds = (str(settings.event_log_max_messages), str(round(settings.event_log_ttl_s * 1000)))
 
     @classmethod
@@ -108,10 +116,14 @@ class EventLog:
         if frame is not None:
             counter, place = "frame", frame
         batch = message.batch()
-        values = (message.type, message.head(), counter, place, "" if batch is None else batch, *self._bounds)
+        of_message = (message.type, message.head(), counter, place, "" if batch is None else batch)
+        values = (*of_message, *self._bounds, self._reached.get(task_id, 0))
         with redis_errors(f"publish a {message.type}"):
             seq = await self._publish(keys=_keys(task_id), args=values)
-        return None if seq is None else int(seq)
+        if seq is None:
+            return None
+        self._note(task_id, int(seq))
+        return int(seq)
 
     async def place(self, task_id: str, since: int | None) -> Place:
         """Where a client begins: behind its ``since``, or at the start of the current sub-video batch.
@@ -123,6 +135,12 @@ class EventLog:
         last = int(found or 0)
         return Place(max(int(batch or 1) - 1, 0) if since is None else min(since, last), last)
 
+    async def media(self, task_id: str, first: int, last: int) -> list[tuple[int, bytes]]:
+        """Every ``media_available`` from one ``seq`` to another, both inclusive: it is kept beyond the log's bound."""
+        with redis_errors("read the log"):
+            found = await self._media(task_id, first, last)
+        return [(int(seq), complete(head, int(seq))) for head, seq in found]
+
     async def sync(self, task_id: str, place: int) -> list[tuple[int, bytes]]:
         """What a client gets before it reads on: every ``media_available`` and the latest status up to its place.
 
@@ -130,7 +148,7 @@ class EventLog:
         """
         with redis_errors("read the log"):
             status_seq, status = await self._index(task_id, "status_seq", "status")
-            media = await self._media(task_id, place)
+            media = await self._media(task_id, 0, place)
         found = [(int(seq), head) for head, seq in media]
         if status is not None and status_seq is not None and int(status_seq) <= place:
             found.append((int(status_seq), status))
@@ -142,12 +160,16 @@ class EventLog:
         with redis_errors("read the log"):
             async with asyncio.timeout(block_s + self._timeout_s):
                 found = await self._patient.xread({_keys(task_id)[0]: f"{after}-0"}, count=count, block=block_ms)
-        return [_logged(entry, fields) for entry, fields in _entries(found)]
+        messages = [_logged(entry, fields) for entry, fields in _entries(found)]
+        if messages:
+            self._note(task_id, messages[-1].seq)
+        return messages
 
     async def delete(self, task_id: str) -> None:
         """Forgets everything said about the task."""
         with redis_errors("delete a log"):
             await self._client.delete(*_keys(task_id))
+        self._reached.pop(task_id, None)
 
     async def ring(self, task_id: str) -> None:
         """Makes the worker of the task look at its stored state now."""
@@ -165,8 +187,13 @@ class EventLog:
         """What the living workers said of themselves."""
         return await signals.workers(self._client)
 
-    async def _media(self, task_id: str, place: int) -> list[tuple[bytes, float]]:
-        found = await self._client.zrangebyscore(_keys(task_id)[2], "-inf", place, withscores=True)
+    def _note(self, task_id: str, seq: int) -> None:
+        self._reached[task_id] = max(seq, self._reached.pop(task_id, 0))
+        if len(self._reached) > _REMEMBERED_TASKS:
+            del self._reached[next(iter(self._reached))]
+
+    async def _media(self, task_id: str, first: int, last: int) -> list[tuple[bytes, float]]:
+        found = await self._client.zrangebyscore(_keys(task_id)[2], first, last, withscores=True)
         return cast("list[tuple[bytes, float]]", found)
 
     async def _index(self, task_id: str, *names: str) -> list[bytes | None]:

@@ -8,6 +8,7 @@ import json
 import httpx
 import pytest
 import pytest_asyncio
+import redis.asyncio
 import websockets
 from websockets.asyncio.client import connect
 
@@ -249,6 +250,60 @@ async def test_what_the_bound_no_longer_holds_is_told_once(recording, live):
         assert seqs(await receive(socket, 1500 - missing - 1)) == list(range(missing + 2, 1501))
     async with recording.follow(f"?since={missing}") as socket:
         assert [m["type"] for m in await receive(socket, 3)] == ["status_update", "tracking_update", "tracking_update"]
+
+
+async def forget(recording, backends):
+    """As a Redis that comes back empty: nothing is known of the task there."""
+    async with redis.asyncio.Redis.from_url(backends.valkey.url) as store:
+        await store.delete(*[key async for key in store.scan_iter(f"*{recording.task_id}*")])
+
+
+async def test_a_redis_that_comes_back_empty_loses_nothing_for_those_who_follow(recording, backends):
+    async with recording.follow("?since=0") as socket:
+        for frame in range(20):
+            await recording.tick(frame)
+        assert seqs(await receive(socket, 21)) == list(range(21))
+        await forget(recording, backends)
+        for frame in range(20, 40):
+            await recording.tick(frame)
+        assert seqs(await receive(socket, 20)) == list(range(21, 41))
+    async with recording.follow("?since=5") as socket:
+        status, lost, first = await receive(socket, 3)
+        assert status["type"] == "status_update"
+        assert (lost["type"], lost["payload"]) == ("messages_lost", {"first_seq": 6, "last_seq": 20})
+        assert first["seq"] == 21
+
+
+async def test_a_log_that_begins_anew_is_told_to_those_who_follow(recording, live, backends, monkeypatch):
+    """The worker went with Redis, and the one that took over does not know how far the log had come."""
+    monkeypatch.setattr(fanout, "BLOCK_S", 0.1)
+    async with recording.follow("?since=0") as socket:
+        for frame in range(20):
+            await recording.tick(frame)
+        await receive(socket, 21)
+        await forget(recording, backends)
+        async with EventLog.open(live()) as recording.log:
+            await recording.tick(20)
+            messages, code = await receive_all(socket)
+            assert (messages, code) == ([], 1013)
+            async with recording.follow("?since=20") as back:
+                lost, _ = await receive(back, 2)
+                assert (lost["type"], lost["payload"]) == ("messages_lost", {"first_seq": 21, "last_seq": None})
+                await recording.tick(21)
+                assert (await receive(back, 1))[0]["payload"]["global_frame_index"] == 21
+
+
+async def test_files_that_were_announced_in_what_is_lost_are_announced_all_the_same(recording, live):
+    async with EventLog.open(live(event_log_max_messages=1000)) as recording.log:
+        for frame in range(10):
+            await recording.tick(frame)
+        await recording.media(0)
+        for frame in range(10, 1500):
+            await recording.tick(frame)
+    async with recording.follow("?since=3") as socket:
+        _, media, lost, first = await receive(socket, 4)
+    assert (media["type"], media["seq"]) == ("media_available", 11)
+    assert (lost["type"], lost["seq"]) == ("messages_lost", first["seq"] - 1)
 
 
 @pytest.mark.parametrize(("task_id", "query", "status"), [
