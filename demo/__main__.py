@@ -16,7 +16,8 @@ from rich.console import Console
 from demo.console import Reporter, reporter_for
 from demo.run import PROFILES, DemoOptions, RunOptions, contact_sheet, demo, render_site, run, scene_of
 from demo.servers.errors import ServersError, StoppedBySignalError
-from demo.site.scene import Recording
+from demo.servers.signals import until_signal
+from demo.site.scene import Recording, Scene
 from demo.site.scenes import SCENES
 from orchestrator.errors import SpotOnError
 
@@ -65,10 +66,15 @@ def _chosen(options: argparse.Namespace, reporter: Reporter, *, serve: bool) -> 
         return demo(_demo_options(options, serve=True), reporter, task=False)
     if options.command == "render":
         scene, files = scene_of(_demo_options(options, serve=False))
-        return render_site(scene, options.out or files.root, reporter)
+        return until_signal(_render(scene, options.out or files.root, reporter))
     if options.command == "contact-sheet":
-        return contact_sheet(options.state, options.seed, options.out, reporter)
+        return until_signal(contact_sheet(options.state, options.seed, options.out, reporter))
     return demo(_demo_options(options, serve=serve), reporter)
+
+
+async def _render(scene: Scene, folder: Path, reporter: Reporter) -> None:
+    await render_site(scene, folder, reporter)
+    reporter.say(f"site.yaml, videos and truth are in {folder}")
 
 
 def _demo_options(options: argparse.Namespace, *, serve: bool) -> DemoOptions:

@@ -23,7 +23,8 @@ from demo.recording import Recording
 from demo.report import render
 from demo.results import write_pictures, write_report
 from demo.servers.stack import Stack
-from demo.site.build import SiteFiles, build_site
+from demo.site.build import build_site
+from demo.site.folder import SiteFiles
 from demo.site.scene import SHORT, Scene
 from demo.site.scene import Recording as SceneSizes
 from demo.site.scenes import SCENES, make_scene

@@ -18,7 +18,8 @@ from demo.client import SpotOnClient
 from demo.model_repository import SETTINGS, prepare_models
 from demo.servers.ports import free_ports
 from demo.servers.stack import Stack
-from demo.site.build import SiteFiles, build_site
+from demo.site.build import build_site
+from demo.site.folder import SiteFiles
 from demo.site.scene import SHORT
 from demo.site.scenes import make_scene
 from demo.upload import upload

@@ -13,7 +13,8 @@ from benchmarks.accuracy.noise import NoiseModel, detect, looks_of
 from benchmarks.accuracy.scene import BoxTruth, GroundTruth, Scene, detection_file, seen_by_some
 from demo.model_repository import DETECTION_THRESHOLD, REID_SIMILARITY, prepare_models
 from demo.scores import BoxTable
-from demo.site.build import SiteFiles, build_site, version_hash
+from demo.site.build import build_site, version_hash
+from demo.site.folder import SiteFiles
 from demo.site.scene import Recording as Sizes
 from demo.site.scene import Scene as Site
 from demo.site.scenes import make_scene

@@ -13,7 +13,7 @@ import numpy as np
 from demo.pictures.colours import NOBODY_COLOUR, Rgb, person_colour
 from demo.pictures.grid import CELL_HEIGHT, CELL_WIDTH, DARK, save_grid, tag
 from demo.scores import MIN_VISIBILITY
-from demo.site.build import SiteFiles
+from demo.site.folder import SiteFiles
 from demo.site.scene import Scene
 from demo.truth import CameraTruth, load_truth
 from orchestrator.values import Float64, UInt8

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterable
@@ -16,9 +15,9 @@ from demo.servers import guardian
 from demo.servers.errors import ServerDiedError, ServersError, ServerStartError, StoppedBySignalError
 from demo.servers.process import Process
 from demo.servers.server import Server
+from demo.servers.signals import SIGNALS
 from demo.servers.state import StateDirectory
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROBE_INTERVAL_S = 0.05
 VERDICT_S = 0.2
 """A dead server's clients may fail before its end is noticed: how long to wait for the true reason."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import itertools
-import json
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from multiprocessing.sharedctypes import Synchronized
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ import numpy as np
 import yaml
 
 from demo.site.backdrop import make_backdrop, make_ground
+from demo.site.folder import SiteFiles, clear, describe, held, is_complete
 from demo.site.render import FrameRenderer
 from demo.site.scene import Scene, SiteCamera
 from demo.site.truth import FrameTruth, mot_lines, surveyed_points, write_map
@@ -39,41 +41,6 @@ _MOST_TEXELS = 16e6
 _PR_SET_PDEATHSIG = 1
 """prctl(2): the signal that a process gets when its parent ends."""
 _RECORDED_FROM = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class SiteFiles:
-    """Where a rendered scene lies."""
-
-    root: Path
-
-    @property
-    def site_file(self) -> Path:
-        """The site file."""
-        return self.root / "site.yaml"
-
-    @property
-    def videos(self) -> Path:
-        """The folder that mirrors the object store: ``{prefix}/sub_video_{index:02d}.mp4``."""
-        return self.root / "videos"
-
-    @property
-    def map_truth(self) -> Path:
-        """Everybody's position in every frame, CSV."""
-        return self.root / "truth" / "map.csv"
-
-    def camera_truth(self, camera_id: str) -> Path:
-        """One camera's boxes of whole bodies, MOT format."""
-        return self.root / "truth" / f"{camera_id}.txt"
-
-    def camera_visible_truth(self, camera_id: str) -> Path:
-        """The boxes of what is visible of the same people, row by row as in ``camera_truth``."""
-        return self.root / "truth" / f"{camera_id}_visible.txt"
-
-    @property
-    def description(self) -> Path:
-        """What was rendered, by which version; there only when everything else is complete."""
-        return self.root / "scene.json"
 
 
 @dataclass(frozen=True)
@@ -97,20 +64,22 @@ def build_site(scene: Scene, out_dir: Path, progress: Progress | None = None, wo
     """Write the whole site under ``out_dir``, or reuse what this code already wrote there for the same scene.
 
     ``workers`` processes render, one per usable core by default; 1 renders in the calling process.
-    Raises ``ValueError`` for a scene without room for its people, ``OSError`` where the folder cannot be written.
+    Raises ``ValueError`` for a scene without room for its people, ``OSError`` where the folder cannot be written, holds
+    what no rendering left, or is being rendered into by another process. What ``progress`` raises ends the rendering.
     """
     files, version = SiteFiles(out_dir), version_hash(scene)
     total = scene.frames * len(scene.cameras)
-    if _is_built(files, version):
-        if progress:
+    progress = progress or (lambda _done, _total: None)
+    with held(files):
+        if is_complete(files, version):
             progress(total, total)
-        return files
-    _clear(files)
-    paths = walk(scene)
-    write_map(files.map_truth, paths)
-    _write_site_file(files, scene)
-    _render_all(files, scene, paths, progress or (lambda _done, _total: None), workers or _cores())
-    files.description.write_text(json.dumps(_description(scene, version), indent=2) + "\n")
+            return files
+        clear(files)
+        paths = walk(scene, lambda: progress(0, total))
+        write_map(files.map_truth, paths)
+        _write_site_file(files, scene)
+        _render_all(files, scene, paths, progress, workers or _cores())
+        describe(files, _description(scene, version))
     return files
 
 
@@ -135,21 +104,6 @@ def version_hash(scene: Scene) -> str:
     for source in sorted(folder.rglob("*.py")):
         digest.update(str(source.relative_to(folder)).encode() + source.read_bytes())
     return digest.hexdigest()[:16]
-
-
-def _is_built(files: SiteFiles, version: str) -> bool:
-    try:
-        return bool(json.loads(files.description.read_text())["version"] == version)
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _clear(files: SiteFiles) -> None:
-    files.description.unlink(missing_ok=True)
-    for folder in (files.videos, files.root / "homography", files.root / "truth"):
-        if folder.exists():
-            shutil.rmtree(folder)
-        folder.mkdir(parents=True)
 
 
 def _cores() -> int:
@@ -226,8 +180,10 @@ def _rendered_in_processes(
 ) -> Iterator[tuple[_Job, list[FrameTruth]]]:
     context = multiprocessing.get_context("spawn")
     done: Synchronized[int] = context.Value("q", 0)
-    with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (recipe, done)) as pool:
-        futures = {pool.submit(_render_in_worker, job): job for job in jobs}
+    stop = context.Event()
+    with ProcessPoolExecutor(min(workers, len(jobs)), context, _start_worker, (recipe, done, stop)) as pool:
+        with _without_ctrl_c():
+            futures = {pool.submit(_render_in_worker, job): job for job in jobs}
         waiting = set(futures)
         try:
             while waiting:
@@ -235,8 +191,21 @@ def _rendered_in_processes(
                 tick(done.value)
                 for future in finished:
                     yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise OSError("a process that was rendering was killed: is there enough memory?") from None
         finally:
+            stop.set()
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes started here never get SIGINT: Ctrl-C reaches every process of a terminal, the parent ends the pool."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _Studio:
@@ -273,22 +242,41 @@ class _Studio:
         return self._renderers[index]
 
 
-_worker: list[tuple[_Studio, Synchronized[int]]] = []
-"""What a worker process holds between jobs; empty elsewhere."""
+@dataclass(frozen=True)
+class _Worker:
+    """What a worker process holds between jobs."""
+
+    studio: _Studio
+    done: Synchronized[int]
+    """Frames rendered by all workers."""
+    stop: Event
+    """Set once nobody waits for the rest."""
+
+    def tick(self) -> None:
+        """Called after each frame."""
+        if self.stop.is_set():
+            raise _AbandonedError
+        with self.done.get_lock():
+            self.done.value += 1
 
 
-def _start_worker(recipe: _Recipe, done: Synchronized[int]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the parent ends the pool
+class _AbandonedError(Exception):
+    """Nobody waits for this sub-video any more."""
+
+
+_worker: list[_Worker] = []
+"""Empty but in worker processes."""
+
+
+def _start_worker(recipe: _Recipe, done: Synchronized[int], stop: Event) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    parent = multiprocessing.parent_process()
+    if parent is None or os.getppid() != parent.pid:
+        os._exit(1)  # it ended before it could be tied to this process
     cv2.setNumThreads(1)
-    _worker.append((_Studio(recipe), done))
+    _worker.append(_Worker(_Studio(recipe), done, stop))
 
 
 def _render_in_worker(job: _Job) -> list[FrameTruth]:
-    studio, done = _worker[0]
-
-    def tick() -> None:
-        with done.get_lock():
-            done.value += 1
-
-    return studio.render(job, tick)
+    (worker,) = _worker
+    return worker.studio.render(job, worker.tick)

@@ -45,10 +45,11 @@ class VideoWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-        if kind is None:
-            self._partial.replace(self._path)
-        else:
+        try:
+            if kind is None:
+                self._container.mux(self._stream.encode(None))
+            self._container.close()
+            if kind is None:
+                self._partial.replace(self._path)
+        finally:
             self._partial.unlink(missing_ok=True)

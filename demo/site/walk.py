@@ -7,6 +7,7 @@ closer to anybody, or to a solid, than bodies allow.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -260,10 +261,11 @@ class _Walkers:
         self.gaze += (self._gaze_goal - self.gaze) * min(1.0, dt / 0.4)
 
 
-def walk(scene: Scene) -> Trajectories:
+def walk(scene: Scene, on_frame: Callable[[], None] = lambda: None) -> Trajectories:
     """Everybody's path through the whole recording; the same for the same scene.
 
-    Raises ``ValueError`` where the start areas have no room for everybody.
+    ``on_frame`` is called for each frame; what it raises ends the walk. Raises ``ValueError`` where the start areas
+    have no room for everybody.
     """
     walkers = _Walkers(scene, np.random.default_rng([scene.seed, 4]))
     steps = max(1, round(_STEPS_PER_SECOND / scene.fps))
@@ -274,6 +276,7 @@ def walk(scene: Scene) -> Trajectories:
     for _ in range(scene.frames):
         for _ in range(steps):
             walkers.step(dt)
+        on_frame()
         columns = (walkers.heading, walkers.phase, walkers.speed, walkers.gaze)
         moments.append((walkers.xy.copy(), *(column.copy() for column in columns)))
     return Trajectories(*(np.array(column, np.float32) for column in zip(*moments, strict=True)))

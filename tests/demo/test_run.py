@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -13,6 +15,7 @@ from demo.__main__ import main
 from demo.client import TaskProgress
 from demo.run import DemoOptions, RunError, choose_environment, describe, scene_of
 from demo.servers.errors import StoppedBySignalError
+from demo.servers.signals import until_signal
 from demo.site.scene import Recording
 from demo.site.scenes import SCENES
 from orchestrator.errors import UnknownEnvironmentError
@@ -80,9 +83,10 @@ def test_sizes_go_before_the_profile_and_have_folders_of_their_own(tmp_path: Pat
     assert [len(scene.people) for scene, _ in sites[:3]] == [6, 3, 6]
 
 
-def test_arguments_reach_the_site(tmp_path: Path) -> None:
+def test_arguments_reach_the_site(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = ["--people", "3", "--cameras", "2", "--seconds", "0.5", "--sub-videos", "1", "--fps", "4", "--width", "320"]
     assert main(["render", "--scene", "yard", *sizes, "--out", str(tmp_path / "site")]) == 0
+    assert f"site.yaml, videos and truth are in {tmp_path / 'site'}" in capsys.readouterr().out.replace("\n", "")
     described = json.loads((tmp_path / "site" / "scene.json").read_text())
     assert {key: described[key] for key in ("name", "people", "cameras", "sub_videos", "frames", "fps")} == {
         "name": "yard", "people": 3, "cameras": ["c01", "c02"], "sub_videos": 1, "frames": 2, "fps": 4,
@@ -159,6 +163,23 @@ def test_a_signal_before_the_end_is_one_line_and_its_status(
     monkeypatch.setattr("demo.__main__.demo", stopped)
     assert main([]) == 143
     assert capsys.readouterr().err == "python -m demo: stopped by signal 15\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_work_that_has_no_servers(signum: signal.Signals) -> None:
+    ended = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signum)
+            await asyncio.sleep(10)
+        finally:
+            ended.set()
+
+    with pytest.raises(StoppedBySignalError) as caught:
+        await until_signal(work())
+    assert caught.value.exit_status == 128 + signum
+    assert ended.is_set()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import yaml
 
-from demo.site.build import SiteFiles, build_site
+from demo.site.build import build_site, version_hash
+from demo.site.folder import SiteFiles, clear, held, is_complete
 from demo.site.scene import Recording
 from demo.site.scenes import make_scene
 
@@ -116,3 +117,39 @@ def test_frames_are_the_same_in_every_build(built, tmp_path):
     for one, other in zip(videos(files), videos(again), strict=True):
         assert hashlib.sha256(one.read_bytes()).digest() == hashlib.sha256(other.read_bytes()).digest()
     assert files.map_truth.read_text() == again.map_truth.read_text()
+
+
+def test_what_no_rendering_left_is_not_touched(tmp_path):
+    mine = tmp_path / "videos" / "holiday.mp4"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"videos was not rendered by this program"):
+        build_site(SCENE, tmp_path, workers=1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [mine]
+
+
+def test_what_an_interrupted_rendering_left_is_written_anew(tmp_path):
+    def interrupt(done: int, _total: int) -> None:
+        if done > 6:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        build_site(SCENE, tmp_path, interrupt, workers=1)
+    files = SiteFiles(tmp_path)
+    assert not is_complete(files, version_hash(SCENE))
+    with held(files), pytest.raises(OSError, match="another process is rendering into"):
+        build_site(SCENE, tmp_path, workers=1)
+    clear(files)
+    assert not videos(files)
+
+
+def test_a_rendering_that_nobody_waits_for_ends_in_the_middle_of_a_sub_video(tmp_path):
+    scene = make_scene("yard", 1, Recording(cameras=1, sub_videos=1, sub_video_seconds=50, fps=24, width=160))
+
+    def interrupt(done: int, _total: int) -> None:
+        if done:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        build_site(scene, tmp_path, interrupt, workers=2)
+    assert not videos(SiteFiles(tmp_path)), "rendered to its end, or left half of it"
