@@ -1,66 +1,9 @@
 import { element } from "./dom.js";
 import { drawBoxes, hitBox } from "./overlay.js";
 import * as server from "./server.js";
+import { INTO_FRAME_S, Slot } from "./video.js";
 
-const SEEK_BEYOND_S = 0.3; // a video further off than this is set right by a seek, a closer one by its speed
-const CLOSE_ENOUGH_S = 0.025;
-const CATCH_UP = 0.15; // how much faster or slower a video may run for that
-const INTO_FRAME_S = 0.001; // a seek lands within the frame, not on its edge
-const SEEKS = 8; // towards one goal: a file that starts late is understood only while it is read
 const TAKE_OVER_MS = 400;
-const RETRY_MEDIA_MS = 3000;
-
-/** One of the two video elements of a camera, and which batch it holds. */
-class Slot {
-  constructor(onFrame) {
-    this.video = element("video", { muted: true, playsInline: true, preload: "auto", disablePictureInPicture: true });
-    this.video.setAttribute("aria-hidden", "true");
-    this.batch = null;
-    this.mediaTime = null; // of the frame that is on the screen
-    this.broken = false;
-    this._onFrame = onFrame;
-    this._watch();
-  }
-
-  load(batch, url) {
-    this.batch = batch;
-    this.mediaTime = null;
-    this.broken = false;
-    this.readySince = null;
-    this._goal = null;
-    this.video.src = url;
-    this.video.load();
-  }
-
-  seek(goal) {
-    if (goal !== this._goal) this._tries = 0;
-    this._goal = goal;
-    if (this.video.seeking || this._tries++ >= SEEKS) return;
-    this.video.currentTime = goal;
-  }
-
-  _watch() {
-    if (this.video.requestVideoFrameCallback) {
-      const next = (_, { mediaTime }) => {
-        this._shows(mediaTime);
-        this.video.requestVideoFrameCallback(next);
-      };
-      this.video.requestVideoFrameCallback(next);
-      return;
-    }
-    const poll = () => {
-      if (this.video.readyState >= 2 && this.video.currentTime !== this.mediaTime) this._shows(this.video.currentTime);
-      requestAnimationFrame(poll);
-    };
-    poll();
-  }
-
-  _shows(mediaTime) {
-    if (this.batch === null) return;
-    this.mediaTime = mediaTime;
-    this._onFrame(this);
-  }
-}
 
 /** One camera's tile: its video, and the boxes of exactly the frame that is on the screen. */
 export class CameraView {
@@ -73,8 +16,8 @@ export class CameraView {
     this._focus = null;
     this._canvas = element("canvas", { class: "overlay" });
     this._notice = element("p", { class: "notice", hidden: true });
-    this._front = new Slot((slot) => this._onFrame(slot));
-    this._back = new Slot((slot) => this._onFrame(slot));
+    this._front = new Slot(recording.taskId, (slot) => this._onFrame(slot));
+    this._back = new Slot(recording.taskId, (slot) => this._onFrame(slot));
     this._pending = null; // the slot that takes over with its first frame
     this._front.video.classList.add("front");
     this._name = element("figcaption", {}, element("b", {}, this.id), ` ${camera.name === this.id ? "" : camera.name}`);
@@ -91,7 +34,6 @@ export class CameraView {
       this._canvas.style.cursor = this._hit(event)?.globalId ? "pointer" : "default";
     });
     new ResizeObserver(() => this.redraw()).observe(this._canvas);
-    for (const slot of [this._front, this._back]) slot.video.addEventListener("error", () => this._mend(slot));
   }
 
   /** Who is emphasised in the overlay; null for everybody alike. */
@@ -107,14 +49,11 @@ export class CameraView {
   sync(batch, offset, { playing, rate, exactTime }) {
     const media = batch?.media.get(this.id);
     if (!media || offset >= media.duration) return this._rest(batch, media);
-    this._say(null);
     const slot = this._slotOf(batch, media);
-    if (slot.broken) {
-      this._say("This video cannot be played.");
-      return true;
-    }
+    this._say(slot.trouble);
+    if (slot.broken) return true;
     const goal = playing || exactTime === null ? media.startTime + offset : exactTime + INTO_FRAME_S;
-    steer(slot, goal, playing, rate);
+    slot.steer(goal, playing, rate);
     this._takeOverLate(slot);
     return slot.video.readyState >= (playing ? 3 : 2) && !slot.video.seeking && slot === this._front;
   }
@@ -145,11 +84,7 @@ export class CameraView {
   }
 
   close() {
-    for (const slot of [this._front, this._back]) {
-      slot.batch = null;
-      slot.video.removeAttribute("src");
-      slot.video.load();
-    }
+    for (const slot of [this._front, this._back]) slot.close();
   }
 
   _rest(batch, media) {
@@ -198,26 +133,6 @@ export class CameraView {
     this._back.video.pause();
   }
 
-  /** A video that fails is asked for once more, with a new ticket: its own may have run out. */
-  async _mend(slot) {
-    if (slot.batch === null || slot.broken) return;
-    if (slot.mended > performance.now() - RETRY_MEDIA_MS) {
-      slot.broken = true;
-      return;
-    }
-    slot.mended = performance.now();
-    const { batch } = slot;
-    const time = slot.video.currentTime;
-    try {
-      const url = await server.freshMediaUrl(this._recording.taskId, slot.video.src);
-      if (slot.batch !== batch) return;
-      slot.load(batch, url);
-      slot.video.currentTime = time;
-    } catch {
-      slot.broken = true;
-    }
-  }
-
   _say(text) {
     this._notice.hidden = text === null;
     if (text !== null) this._notice.textContent = text;
@@ -231,18 +146,4 @@ export class CameraView {
   _hit(event) {
     return hitBox(this._canvas, this.shown?.boxes ?? [], this._videoSize(), event.offsetX, event.offsetY);
   }
-}
-
-function steer(slot, goal, playing, rate) {
-  const { video } = slot;
-  const off = video.currentTime - goal;
-  if (!playing) {
-    if (!video.paused) video.pause();
-    if (Math.abs(off) > INTO_FRAME_S / 2) slot.seek(goal);
-    return;
-  }
-  if (Math.abs(off) > SEEK_BEYOND_S * Math.max(1, rate)) slot.seek(goal);
-  const nudge = Math.abs(off) < CLOSE_ENOUGH_S ? 0 : Math.max(-CATCH_UP, Math.min(CATCH_UP, -off));
-  video.playbackRate = rate * (1 + nudge);
-  if (video.paused) video.play().catch(() => {}); // a play that a pause cuts short is no error
 }

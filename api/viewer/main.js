@@ -43,7 +43,16 @@ function parse(hash) {
   const at = {};
   for (const name of ["t", "frame"]) if (/^\d+(\.\d+)?$/.test(given.get(name) ?? "")) at[name] = Number(given.get(name));
   if (given.get("person")) at.person = given.get("person");
-  return { taskId: decodeURIComponent(found[1]), at };
+  return { taskId: decoded(found[1]), at };
+}
+
+/** An address that somebody cut short may end within an encoded character. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function showError(error) {

@@ -99,6 +99,18 @@ export async function freshMediaUrl(taskId, href) {
   return url.href;
 }
 
+/** Why a video is not given (a ServerError), or null where it is. */
+export async function videoRefusal(href) {
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  try {
+    const request = { method: "HEAD", headers, redirect: "manual", signal: AbortSignal.timeout(DEADLINE_MS) };
+    const { ok, type, status } = await fetch(href, request);
+    return ok || type === "opaqueredirect" ? null : new ServerError(status, `The server answered ${status}.`);
+  } catch {
+    return new ServerError(0, "The server cannot be reached.");
+  }
+}
+
 function task(taskId) {
   return `${API}processing-tasks/${encodeURIComponent(taskId)}`;
 }

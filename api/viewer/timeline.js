@@ -35,7 +35,7 @@ export class Timeline {
   set focus(globalId) {
     this._focus = globalId;
     for (const [id, known] of this._rows) this._mark(id, known);
-    this._rows.get(globalId)?.row.scrollIntoView({ block: "nearest" });
+    if (this._rows.has(globalId)) this._reveal(this._rows.get(globalId).row);
   }
 
   /** Draws rows that changed; to be called now and then. */
@@ -106,6 +106,14 @@ export class Timeline {
     this._rows.set(globalId, made);
     this._mark(globalId, made);
     return made;
+  }
+
+  /** Scrolls the rows until one is in sight; the page stays where it is. */
+  _reveal(row) {
+    const [body, { top, bottom }] = [this._body.getBoundingClientRect(), row.getBoundingClientRect()];
+    const first = body.top + this._list.previousElementSibling.offsetHeight;
+    if (top < first) this._body.scrollTop -= first - top;
+    else if (bottom > body.bottom) this._body.scrollTop += Math.min(bottom - body.bottom, top - first);
   }
 
   _mark(globalId, { row, button }) {

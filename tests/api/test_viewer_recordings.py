@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -63,6 +64,38 @@ READ_NUMBERS = """({size: [height, width], bits, block}) => {
 }"""
 """The numbers in the pictures that all cameras show at one moment, and what the viewer says that they show."""
 PICTURE = {"size": SIZE_HW, "bits": BITS, "block": BLOCK}
+
+PLAY_AT = """async ({rate, seconds}) => {
+    const speed = document.querySelector('[aria-label=Speed]');
+    speed.value = String(rate);
+    speed.dispatchEvent(new Event('change'));
+    document.querySelector('.transport .play').click();
+    const found = [];
+    const end = performance.now() + 1000 * seconds;
+    for (let now = window.spoton; performance.now() < end && now.playing; now = window.spoton) {
+        const videos = [...document.querySelectorAll('video.front')];
+        const frames = Object.values(now.cameras).map(each => each.frame);
+        found.push({at: performance.now() / 1000, position: now.position, waiting: now.waiting !== null,
+                    times: videos.map(video => video.currentTime), frames});
+        await new Promise(requestAnimationFrame);
+    }
+    window.spoton.pause();
+    return found;
+}"""
+"""Plays for some seconds at a speed; what every step of the screen showed."""
+DISC = """colour => {
+    const canvas = document.querySelector('canvas.map');
+    const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+    const scale = canvas.clientWidth / canvas.width;
+    let [x, y, count] = [0, 0, 0];
+    for (let at = 0; at < data.length; at += 4) {
+        if (colour.some((value, channel) => data[at + channel] !== value)) continue;
+        [x, y, count] = [x + at / 4 % canvas.width, y + Math.floor(at / 4 / canvas.width), count + 1];
+    }
+    return {x: x / count * scale, y: y / count * scale};
+}"""
+"""Where on the map something of a colour is, in px of the page from the map's corner."""
+COLOURS = {WALKER: [0x5C, 0xB3, 0xFF], SITTER: [0x5F, 0xD4, 0x8B]}
 
 
 FAINT = """() => {
@@ -156,6 +189,16 @@ async def test_nine_cameras_play_in_step_over_six_connections(viewer: ViewerPage
         found = await viewer.page.evaluate(READ_NUMBERS, PICTURE)
         assert found["numbers"] == found["told"] == [frame] * len(CAMERAS)
     await viewer.shoot("nine")
+    for rate in (0.5, 2, 4):
+        await stand_at(viewer, 0)
+        steps = await viewer.page.evaluate(PLAY_AT, {"rate": rate, "seconds": 1.2})
+        moving = [(a, b) for a, b in pairwise(steps) if not a["waiting"] and not b["waiting"]]
+        speeds = [(b["position"] - a["position"]) / (b["at"] - a["at"]) for a, b in moving]
+        assert np.median(speeds) == pytest.approx(rate, rel=0.1)
+        assert np.median([np.ptp(step["times"]) for step in steps]) < 1 / FPS
+        assert np.median([np.ptp(step["frames"]) for step in steps]) <= 1
+        away = [np.abs(np.array(step["times"]) - step["position"]) for step in steps if step["position"] < TICKS / FPS]
+        assert np.median(away) < rate * 0.1
 
 
 async def test_a_task_whose_messages_are_gone_is_watched_out_of_history(viewer: ViewerPage, court: Settings) -> None:
@@ -215,6 +258,9 @@ async def test_a_link_leads_to_person_and_time_and_a_reload_stays_there(viewer: 
     await viewer.until(f"now.focus === '{person(task, WALKER)}' && now.frame === 0")
     await page.goto(f"{viewer.url}/#/task/{task.id}?person=nobody-7")
     await page.locator(".toast", has_text="nobody-7").wait_for(timeout=10_000)
+    await page.goto(f"{viewer.url}/#/task/%E0%A4%A")  # cut short within a character
+    await page.locator(".failure").wait_for(timeout=10_000)
+    viewer.forgive("404")
 
 
 async def test_late_results_are_waited_for_and_a_lost_server_is_found_again(
@@ -241,6 +287,7 @@ async def test_late_results_are_waited_for_and_a_lost_server_is_found_again(
         assert await page.locator(".waiting-for").text_content() == "Waiting for results …"
         state = await viewer.state()
         assert state["position"] <= state["knownUntil"] == pytest.approx(17 / FPS)
+        await assert_fits(viewer, 320)
         await found.ticks(range(18, TICKS))
         await viewer.until("now.playing && now.waiting === null && now.position > 1.6")
         await page.route("**/health", lambda route: route.abort())
@@ -257,10 +304,40 @@ async def test_late_results_are_waited_for_and_a_lost_server_is_found_again(
     viewer.forgive("ERR_FAILED")
 
 
-async def test_the_heatmap_shows_where_people_spend_their_time(viewer: ViewerPage, done: str) -> None:
+async def test_a_video_that_cannot_be_had_is_asked_for_until_it_comes(viewer: ViewerPage, done: str) -> None:
+    page = viewer.page
+    second = "**/sub_video_02.mp4*"
+    await page.route(second, lambda route: route.abort())
+    await page.goto(f"{viewer.url}/#/task/{done}?t=4")
+    notices = page.locator(".screen .notice:visible", has_text="The server cannot be reached. Trying again …")
+    await notices.nth(len(CAMERAS) - 1).wait_for(timeout=10_000)
+    await asyncio.sleep(2)
+    assert await notices.count() == len(CAMERAS)
+    await page.unroute(second)
+    await stand_at(viewer, TICKS + 9)
+    assert await page.locator(".screen .notice:visible").count() == 0
+    await page.route(second, lambda route: route.fulfill(status=404))
+    await page.reload()
+    gone = page.locator(".screen .notice:visible", has_text="This video is no longer kept.")
+    await gone.nth(len(CAMERAS) - 1).wait_for(timeout=10_000)
+    viewer.forgive("ERR_FAILED", "404")
+
+
+async def test_the_map_is_clicked_and_shows_where_people_spend_their_time(viewer: ViewerPage, done: str) -> None:
     page = viewer.page
     await page.goto(f"{viewer.url}/#/task/{done}")
     await viewer.until("now.settled && now.map.length === 2")
+    await page.set_viewport_size({"width": 1440, "height": 560})  # the timeline is out of sight, and stays there
+    at = {who: await page.evaluate(DISC, colour) for who, colour in COLOURS.items()}
+    assert at[WALKER]["x"] < at[SITTER]["x"]
+    assert at[WALKER]["y"] < at[SITTER]["y"]
+    for who in (SITTER, WALKER):
+        await page.locator("canvas.map").click(position=at[who])
+        await viewer.until(f"now.focus?.endsWith('-{who}')")
+        await page.locator(".person h2", has_text=f"Person {who}").wait_for(timeout=5_000)
+    await page.locator("canvas.map").click(position={"x": at[SITTER]["x"], "y": at[WALKER]["y"]})
+    await viewer.until("now.focus === null")
+    assert await page.evaluate("scrollY") == 0
     warm = """async () => {
         const canvas = document.querySelector('canvas.map');
         const {data} = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -307,9 +384,8 @@ async def test_every_page_fits_small_screens_and_reads_well(viewer: ViewerPage, 
     for address, ready in (("", ".task"), (f"#/task/{done}", ".row")):
         await page.goto(f"{viewer.url}/{address}")
         await page.locator(ready).first.wait_for()
-        for width, height in ((390, 844), (1024, 768)):
-            await page.set_viewport_size({"width": width, "height": height})
-            assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        for width in (360, 1024):
+            await assert_fits(viewer, width)
             await viewer.shoot(f"{ready[1:]} {width}")
         assert await page.evaluate(FAINT) == []
         await page.keyboard.press("Tab")
@@ -325,6 +401,12 @@ async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:
     await page.locator(".opblock", has_text="/api/v1/processing-tasks/start").first.click()
     await page.locator(".opblock.is-open").wait_for()
     assert [url for url in asked if not url.startswith((viewer.url, "data:"))] == []
+
+
+async def assert_fits(viewer: ViewerPage, width: int) -> None:
+    """Nothing reaches beyond a screen of this width; 320 px is what WCAG asks for (1.4.10)."""
+    await viewer.page.set_viewport_size({"width": width, "height": 768})
+    assert await viewer.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 async def stand_at(viewer: ViewerPage, frame: int) -> dict[str, Any]:
