@@ -103,10 +103,18 @@ class Latest:
 
 
 @dataclass(frozen=True, slots=True)
-class VersionPolicy:
-    """Which versions of a model are served."""
+class Specific:
+    """Serve these versions and no other, whatever lies beside them."""
 
-    latest: Latest
+    versions: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPolicy:
+    """Which versions of a model are served: one of the two."""
+
+    latest: Latest | None = None
+    specific: Specific | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from export.precision import Precision
 from export.records import Facts, digest, is_current, write_record
 from export.repository import Content, Placed, locked, onnx_content, read_detector, read_reid, versions
 from export.rollout import Model, publish, roll_back
-from export.served import Server
+from export.served import Server, ServerError
 from export.serving import DETECTOR, REID, Target
 from export.tensorrt_package import open_package
 from export.trtexec import TrtexecBuilder
@@ -93,20 +93,28 @@ def _contents(config: ExportConfig, files: Sequence[Path], say: Say) -> list[Con
 
 
 def _prove(config: ExportConfig, server: Server, placed: Sequence[Placed], say: Say) -> None:
-    """Parity, where pictures are given; new versions that miss it go back."""
+    """Parity, where pictures are given; new versions that miss it, or cannot answer, go back."""
     if config.verify is None:
         return
     from export.verify import ParityError, verify_served
 
     try:
         verify_served(config, server, config.verify, say)
-    except ParityError as error:
+    except (ParityError, ServerError) as error:
         back = [
-            f"{model.name} is back at version {roll_back(config.repository, model.name, server)}"
+            f"{model.name} is back at version {_take_back(config.repository, model.name, server)}"
             for model in placed
             if model.is_new and len(versions(config.repository / model.name)) > 1
         ]
-        raise ParityError("; ".join([str(error), *back])) from error
+        raise type(error)("; ".join([str(error), *back])) from error
+
+
+def _take_back(repository: Path, name: str, server: Server) -> int:
+    """Also where the server has fallen over its new version: it shall not start with it again."""
+    try:
+        return roll_back(repository, name, server)
+    except ServerError:
+        return roll_back(repository, name, None)
 
 
 def _detector_file(work: Path, wanted: DetectorConfig) -> OnnxFile:

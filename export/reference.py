@@ -11,6 +11,7 @@ from export.clip_reid import Neck
 from export.config import ExportConfig
 from export.detectors import load_detector
 from export.embedders import EmbedderOptions, load_embedder
+from export.onnx_file import ModelSource, digest_of
 from export.reid import CropEmbedder
 from export.served import Float32, UInt8
 
@@ -24,6 +25,8 @@ class Reference:
 
     detector: FasterRCNN
     embedder: CropEmbedder
+    model_ids: tuple[str, str]
+    """Of both, as their exports have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,11 @@ def load_reference(config: ExportConfig) -> Reference:
     detector = load_detector(wanted.architecture, str(wanted.weights), wanted.height, wanted.width)
     options = EmbedderOptions(Neck(config.reid.neck), config.reid.camera)
     embedder = load_embedder(config.reid.weights, config.reid.architecture, options)
-    return Reference(detector, CropEmbedder(embedder.network))
+    sources = (
+        ModelSource(wanted.architecture, digest_of(detector)),
+        ModelSource(embedder.name, digest_of(embedder.network)),
+    )
+    return Reference(detector, CropEmbedder(embedder.network), (sources[0].model_id, sources[1].model_id))
 
 
 def eager_people(model: FasterRCNN, frame: UInt8, rows: int) -> Found:

@@ -2,14 +2,15 @@
 
 ::
 
-    person_detector/config.pbtxt      that of the newest version
+    person_detector/config.pbtxt      that of the version which is served, and the only file to name it
     person_detector/1/                model.onnx or model.plan, what its backend needs, and its own config.pbtxt
     person_detector/2/
     person_detector/.3.part/          being written: Triton passes over folders whose name is no number
     person_detector/.2.withdrawn/     taken back; its number is not used again
 
-A version is written aside, flushed to the disk and renamed. The server is told to serve the newest one only
-(``version_policy``), so what it loads next is the version renamed last.
+A version is written aside, flushed to the disk and renamed, and is nobody's yet. Then the configuration is replaced,
+which names it (``version_policy``): that one rename is the whole change, so that whoever looks, and whenever the writer
+is killed, sees a version and the configuration that belongs to it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from google.protobuf.message import DecodeError
 
 from export.files import clear_partial, flush_folder, write_file, write_flushed
 from export.model_source import ModelSource
@@ -44,6 +46,7 @@ BACKEND = Path(__file__).parent / "backends" / "onnxruntime_cpu" / "model.py"
 KEPT_VERSIONS = 3
 """The newest versions that stay on the disk."""
 QUANTIZED = ("QuantizeLinear", "DequantizeLinear")
+_NAMED = re.compile(r"version_policy \{\s*specific \{\s*versions: \[(\d+)\]")
 _WITHDRAWN = re.compile(r"\.(\d+)\.withdrawn")
 
 Content = Mapping[str, Path | bytes]
@@ -61,7 +64,7 @@ class Placed:
     name: str
     version: int
     is_new: bool
-    """False where the newest version was this very model already."""
+    """False where the version that is served was this very model already."""
 
 
 @contextmanager
@@ -90,20 +93,21 @@ def place(
     The caller holds ``locked``. Raises ``OSError`` (a full disk) with the repository as it was.
     """
     folder = repository / spec.name
-    config = model_config(spec, serving or default_serving(spec.name, target), target).to_pbtxt().encode()
-    content = {**content, CONFIG: config}
+    serving = serving or default_serving(spec.name, target)
     _clear_up(folder)
     have = versions(folder)
-    if have and _is_same(folder / str(have[-1]), content):
+    if have and _is_same(folder / str(have[-1]), {**content, **_config(spec, serving, target, have[-1])}):
         return Placed(spec.name, have[-1], is_new=False)
     version = max([*have, *_withdrawn(folder)], default=0) + 1
+    config = _config(spec, serving, target, version)
     if not have:  # so that a server never guesses a configuration
         folder.mkdir(exist_ok=True)
-        write_file(folder / CONFIG, config)
-    _write_version(folder, version, content)
-    write_file(folder / CONFIG, config)
+        write_file(folder / CONFIG, config[CONFIG])
+    _write_version(folder, version, {**content, **config})
     for old in have[: 1 - KEPT_VERSIONS]:
         shutil.rmtree(folder / str(old))
+    for withdrawn in _withdrawn(folder)[:-1]:
+        shutil.rmtree(folder / f".{withdrawn}.withdrawn")
     return Placed(spec.name, version, is_new=True)
 
 
@@ -117,16 +121,13 @@ def withdraw(repository: Path, name: str) -> tuple[int, int]:
     if len(have) < 2:
         raise RepositoryError(f"{folder}: no version before {have[-1] if have else 'the first'} to go back to")
     newest, before = have[-1], have[-2]
-    (folder / str(newest)).rename(folder / f".{newest}.withdrawn")
-    write_file(folder / CONFIG, (folder / str(before) / CONFIG).read_bytes())
+    _name(folder, before)
     return newest, before
 
 
 def reinstate(repository: Path, name: str, version: int) -> None:
     """Undoes ``withdraw`` of ``version``."""
-    folder = repository / name
-    (folder / f".{version}.withdrawn").rename(folder / str(version))
-    write_file(folder / CONFIG, (folder / str(version) / CONFIG).read_bytes())
+    _name(repository / name, version)
 
 
 def remove(repository: Path, name: str) -> None:
@@ -134,45 +135,69 @@ def remove(repository: Path, name: str) -> None:
     folder = repository / name
     if len(versions(folder)) > 1:
         newest, _ = withdraw(repository, name)
-        shutil.rmtree(folder / f".{newest}.withdrawn")
+        shutil.rmtree(folder / str(newest))
     else:
         shutil.rmtree(folder)
 
 
 def versions(folder: Path) -> list[int]:
-    """The versions in a model's folder, oldest first."""
+    """The versions in a model's folder, oldest first, up to the one that is served."""
+    found = _numbered(folder)
+    named = _named(folder)
+    return [version for version in found if named is None or version <= named]
+
+
+def _numbered(folder: Path) -> list[int]:
     if not folder.is_dir():
         return []
     return sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdecimal() and entry.is_dir())
 
 
+def _named(folder: Path) -> int | None:
+    """The version that the configuration names; None where it names none, which is the newest."""
+    try:
+        found = _NAMED.search((folder / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return int(found[1]) if found else None
+
+
+def _name(folder: Path, version: int) -> None:
+    write_file(folder / CONFIG, (folder / str(version) / CONFIG).read_bytes())
+
+
 def _withdrawn(folder: Path) -> list[int]:
     found = (_WITHDRAWN.fullmatch(entry.name) for entry in folder.iterdir()) if folder.is_dir() else ()
-    return [int(match[1]) for match in found if match]
+    return sorted(int(match[1]) for match in found if match)
 
 
 def _clear_up(folder: Path) -> None:
-    """Removes what a killed export left half-written, and brings the configuration in line with the newest version."""
+    """Removes what a killed export left half-written, and puts aside what was taken back or never went live."""
     if not folder.is_dir():
         return
     clear_partial(folder)
-    have = versions(folder)
-    own = folder / str(have[-1]) / CONFIG if have else None
-    if own is not None and own.is_file():
-        write_file(folder / CONFIG, own.read_bytes())
+    for version in set(_numbered(folder)) - set(versions(folder)):
+        (folder / str(version)).rename(folder / f".{version}.withdrawn")
+
+
+def _config(spec: ModelSpec, serving: Serving, target: Target, version: int) -> dict[str, bytes]:
+    return {CONFIG: model_config(spec, serving, target, version).to_pbtxt().encode()}
 
 
 def _write_version(folder: Path, version: int, content: Content) -> None:
-    partial = folder / f".{version}.part"
+    partial, whole = folder / f".{version}.part", folder / str(version)
     try:
         partial.mkdir()
         for name, source in content.items():
             write_flushed(partial / name, source)
         flush_folder(partial)
-        partial.rename(folder / str(version))
+        partial.rename(whole)
         flush_folder(folder)
+        _name(folder, version)
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        if version not in versions(folder):
+            shutil.rmtree(whole, ignore_errors=True)
         if not versions(folder):
             shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -192,7 +217,7 @@ def _has(path: Path, source: Path | bytes) -> bool:
 
 def read_model(path: Path) -> ModelSpec:
     """What a server must know of an ONNX file, whichever of the two it is; raises ``ValueError`` as those below do."""
-    names = {value.name for value in onnx.load(path, load_external_data=False).graph.input}
+    names = {value.name for value in _load(path).graph.input}
     return read_reid(path) if "crops" in names else read_detector(path)
 
 
@@ -225,12 +250,19 @@ def precision_of(model: onnx.ModelProto) -> Precision:
 
 def _open(path: Path) -> tuple[onnx.ModelProto, Mapping[str, tuple[int, ...]]]:
     """The model and the shape of each of its tensors without the batch; an axis of no fixed length counts as 0."""
-    model = onnx.load(path)
+    model = _load(path)
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim[1:])
         for value in (*model.graph.input, *model.graph.output)
     }
     return model, shapes
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=False)
+    except DecodeError as error:
+        raise ValueError(f"{path}: not a readable ONNX file") from error
 
 
 def _fixed(path: Path, shapes: Mapping[str, tuple[int, ...]], name: str, rank: int) -> tuple[int, ...]:

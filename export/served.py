@@ -50,6 +50,10 @@ class ServedModel:
     precision: Precision = Precision.FP32
     """FP32 where it does not say."""
 
+    def __str__(self) -> str:
+        outputs = ", ".join(f"{name} {list(shape)}" for name, shape in self.outputs.items())
+        return f"{self.name} version {self.version}, {self.input_name} {list(self.input_shape)} to {outputs}"
+
 
 class Server:
     """One Triton by gRPC; every call has a deadline. Use as a context manager."""

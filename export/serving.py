@@ -22,6 +22,7 @@ from export.model_config import (
     ModelConfig,
     Parameter,
     QueuePolicy,
+    Specific,
     TensorConfig,
     TimeoutAction,
     VersionPolicy,
@@ -166,8 +167,9 @@ def committed_specs(target: Target) -> tuple[ModelSpec, ModelSpec]:
     )
 
 
-def model_config(spec: ModelSpec, serving: Serving, target: Target) -> ModelConfig:
-    """The whole configuration of one model."""
+def model_config(spec: ModelSpec, serving: Serving, target: Target, version: int | None = None) -> ModelConfig:
+    """The whole configuration of one model; it names the version to serve, or None for whichever is the newest."""
+    served = VersionPolicy(Latest(1)) if version is None else VersionPolicy(specific=Specific((version,)))
     return ModelConfig(
         name=spec.name,
         backend="python" if target is Target.CPU else None,
@@ -177,7 +179,7 @@ def model_config(spec: ModelSpec, serving: Serving, target: Target) -> ModelConf
         output=spec.outputs,
         instance_group=(_instances(serving, target),),
         dynamic_batching=_batching(serving),
-        version_policy=VersionPolicy(Latest(1)),
+        version_policy=served,
         model_warmup=tuple(_warm_up(spec, batch) for batch in serving.batches),
         parameters={
             "model_id": Parameter(spec.model_id),

@@ -58,6 +58,15 @@ class Served:
     detector: ServedModel
     embedder: ServedModel
 
+    def others(self, reference: Reference) -> list[str]:
+        """A sentence for each that calls itself something else than the reference is."""
+        pairs = zip((self.detector, self.embedder), reference.model_ids, strict=True)
+        return [
+            f"{model.name} version {model.version} is {model.model_id}, the configuration's weights are {wanted}"
+            for model, wanted in pairs
+            if model.model_id != wanted
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
@@ -115,16 +124,32 @@ def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig, sa
     if served.detector.input_shape[:2] != wanted:
         raise ParityError(f"{DETECTOR} takes {served.detector.input_shape[:2]} pixels, the configuration says {wanted}")
     images = read_images(chosen.images, chosen.limit)
-    parity = verify(server, served, load_reference(config), images, tolerance)
+    reference = load_reference(config)
+    parity = verify(server, served, reference, images, tolerance)
     say(parity.table(served, tolerance))
     misses = parity.misses(tolerance)
     if misses:
-        raise ParityError("; ".join(misses))
+        raise ParityError("; ".join([*misses, *served.others(reference)]))
 
 
 def describe(server: Server) -> Served:
-    """What ``server`` serves; raises ``ServerError``."""
-    return Served(server.describe(DETECTOR), server.describe(REID))
+    """What ``server`` serves; raises ``ServerError``, and ``ParityError`` for models that miss the tensor contract."""
+    served = Served(server.describe(DETECTOR), server.describe(REID))
+    match served.detector:
+        case ServedModel(
+            input_name="images", input_shape=(_, _, 3), outputs={"boxes": (boxes, 4), "scores": (rows,)}
+        ) if boxes == rows > 0:
+            pass
+        case model:
+            raise ParityError(f"{model}: no detector of the tensor contract")
+    match served.embedder:
+        case ServedModel(input_name="crops", input_shape=(*size, 3), outputs={"embeddings": (values,)}) if (
+            tuple(size) == CROP_HW and values > 0
+        ):
+            pass
+        case model:
+            raise ParityError(f"{model}: no embedder of the tensor contract")
+    return served
 
 
 def tolerance_for(served: Served, given: ToleranceConfig) -> Tolerance:

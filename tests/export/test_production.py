@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import pytest_asyncio
@@ -16,13 +16,13 @@ from demo.model_repository import CONFIG, prepare_models
 from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
-from export import calibration, onnx_models
+from export import calibration, onnx_models, production, verify
 from export import quantise as export_quantise
 from export.config import ExportConfig, load_config
 from export.production import export_all
 from export.records import is_current, write_record
 from export.repository import RepositoryError, locked, versions
-from export.served import Server
+from export.served import Server, ServerError
 from export.serving import DETECTOR, REID
 from export.verify import ParityError
 from tests.export.test_repository import DETECTOR_TENSORS, REID_TENSORS, SOURCE, write_model
@@ -174,6 +174,40 @@ def test_an_export_that_fails_leaves_what_is_served(
     (folder / "d.pt").unlink()
     with pytest.raises(OSError, match=r"No such file or directory: .*d\.pt"):
         export_all(configured(folder), print)
+
+
+class FellOver(Server):
+    """A server that loads what it is told to and answers nothing, nor anything at all from then on."""
+
+    loads: ClassVar[list[str]] = []
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def load(self, name: str, version: int) -> None:
+        if len(self.loads) == 4:
+            raise ServerError("gone")
+        self.loads.append(f"{name} {version}")
+
+
+def test_a_version_that_loads_and_cannot_answer_goes_back_though_the_server_is_gone(
+    folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object) -> None:
+        if len(FellOver.loads) == 4:
+            raise ServerError("out of memory")
+
+    monkeypatch.setattr(production, "Server", FellOver)
+    monkeypatch.setattr(verify, "verify_served", ask)
+    changes = {"triton": "nowhere:1", "verify": {"images": "photos"}}
+    export_all(configured(folder, **changes), print)
+    (folder / "r.pt").write_text("others")
+    with pytest.raises(ServerError, match=r"^out of memory; person_reid is back at version 1$"):
+        export_all(configured(folder, **changes), print)
+    assert versions(folder / "models" / REID) == versions(folder / "models" / DETECTOR) == [1]
 
 
 def test_one_export_at_a_time(folder: Path, made: list[str]) -> None:

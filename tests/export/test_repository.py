@@ -14,7 +14,19 @@ from onnx import TensorProto, helper
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from export.precision import Precision
-from export.repository import Placed, RepositoryError, locked, place, precision_of, remove, versions, withdraw
+from export.repository import (
+    Placed,
+    RepositoryError,
+    locked,
+    place,
+    precision_of,
+    read_detector,
+    read_model,
+    read_reid,
+    remove,
+    versions,
+    withdraw,
+)
 from export.rollout import write_repository
 from export.serving import CPU_DETECTOR, REID, Serving, Target, reid_spec
 
@@ -104,6 +116,14 @@ def test_a_model_that_does_not_fit_is_refused_and_leaves_what_is_served(
     assert (out / "person_detector" / "config.pbtxt").read_text() == before
 
 
+def test_what_is_no_onnx_file_is_named(models: dict[str, Path], tmp_path: Path) -> None:
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(models["reid"].read_bytes()[:-9])
+    for read in (read_model, read_detector, read_reid):
+        with pytest.raises(ValueError, match=r"cut\.onnx: not a readable ONNX file"):
+            read(cut)
+
+
 def test_a_model_of_unknown_origin_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
     unknown = write_model(tmp_path / "u.onnx", REID_TENSORS, {})
     with pytest.raises(ValueError, match="no metadata 'architecture'"):
@@ -158,6 +178,16 @@ def test_a_version_taken_back_gives_its_number_to_nobody(tmp_path: Path) -> None
     remove(tmp_path, REID)
     assert versions(tmp_path / REID) == [1]
     assert model_id_served(tmp_path) == "net-1"
+    assert put(tmp_path, b"4444").version == 3
+
+
+def test_versions_taken_back_do_not_fill_the_disk(tmp_path: Path) -> None:
+    put(tmp_path, b"1")
+    for size in range(2, 7):
+        put(tmp_path, b"x" * size)
+        withdraw(tmp_path, REID)
+    put(tmp_path, b"7777777")
+    assert sorted(entry.name for entry in (tmp_path / REID).iterdir()) == [".6.withdrawn", "1", "7", "config.pbtxt"]
 
 
 def test_the_first_version_that_does_not_load_leaves_no_model(tmp_path: Path) -> None:
@@ -248,3 +278,57 @@ def test_an_export_that_is_killed_leaves_what_is_served_and_the_next_one_clears_
     assert model_id_served(repository) == "net-1"
     assert put(repository, b"22").version == 2
     assert not list((repository / REID).glob(".*"))
+
+
+KILLED_ANYWHERE = """
+import os, shutil, sys
+from itertools import count
+from pathlib import Path
+from export.repository import locked, place, remove, withdraw
+from export.serving import REID, Target
+from tests.export.test_repository import parse, put
+
+folder = Path(sys.argv[1])
+ways = {
+    "place": lambda repository: put(repository, b"333"),
+    "withdraw": lambda repository: withdraw(repository, REID),
+    "remove": lambda repository: remove(repository, REID),
+}
+CHANGES = ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+
+def die_at(last):
+    left = count(last, -1)
+    def watch(event, arguments):
+        if event in CHANGES and next(left) == 0:
+            os._exit(9)
+    sys.addaudithook(watch)
+
+for name, way in ways.items():
+    for step in count():
+        repository = folder / f"{name}{step}"
+        put(repository, b"1")
+        put(repository, b"22")
+        child = os.fork()
+        if not child:
+            die_at(step)
+            way(repository)
+            os._exit(0)
+        killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        config = parse(repository / REID / "config.pbtxt")
+        (version,) = config.version_policy.specific.versions
+        served = (repository / REID / str(version) / "model.onnx").read_bytes()
+        assert config.parameters["model_id"].string_value == f"net-{len(served)}", (name, step, version)
+        assert put(repository, b"4444").is_new
+        if not killed:
+            break
+    print(name, step)
+"""
+
+
+def test_killed_at_any_step_a_version_and_its_own_configuration_are_served(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED_ANYWHERE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    steps = {name: int(count) for name, count in (line.split() for line in done.stdout.splitlines())}
+    assert steps.keys() == {"place", "withdraw", "remove"}
+    assert steps["place"] > 8

@@ -1,6 +1,7 @@
 """Parity of what the real Triton serves: the committed Python-backend set, filled with the demo's models."""
 
 import asyncio
+import dataclasses
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
 from export.config import ToleranceConfig, load_config
 from export.precision import Precision
-from export.reference import Found, load_reference
+from export.reference import Found, Reference, load_reference
 from export.served import ServedModel, Server, ServerError
 from export.serving import DETECTOR, REID, Target
 from export.verify import (
@@ -119,7 +120,8 @@ async def test_the_command_shows_the_differences_and_fails_on_a_miss(address: st
     missed = await asyncio.to_thread(run, wrong, address)
     assert missed.returncode == 1
     assert "lowest cosine of embeddings" in missed.stdout
-    assert re.fullmatch(r"export: cosine -?0\.\d+ is below 0\.9999\n", missed.stderr)
+    said = r"export: cosine -?0\.\d+ is below 0\.9999; .*person_reid version 1 is .*-demo, the configuration's .*\n"
+    assert re.fullmatch(said, missed.stderr)
 
 
 def found(*rows: tuple[float, float]) -> Found:
@@ -159,6 +161,45 @@ def served(detector: Precision, embedder: Precision) -> Served:
         ServedModel(DETECTOR, "1", "d", "images", (32, 32, 3), {}, (1,), detector),
         ServedModel(REID, "1", "r", "crops", (256, 128, 3), {}, (1,), embedder),
     )
+
+
+class Says(Server):
+    """A server that says what it is told to."""
+
+    def __init__(self, *models: ServedModel) -> None:
+        self.models = {model.name: model for model in models}
+
+    def describe(self, name: str) -> ServedModel:
+        return self.models[name]
+
+
+PEOPLE = {"boxes": (9, 4), "scores": (9,)}
+DETECTS = ServedModel(DETECTOR, "3", "d", "images", (32, 64, 3), PEOPLE, (1,))
+EMBEDS = ServedModel(REID, "3", "r", "crops", (256, 128, 3), {"embeddings": (4,)}, (1,))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        dataclasses.replace(DETECTS, input_shape=(3, 32, 64)),
+        dataclasses.replace(DETECTS, outputs={"boxes": (-1, 4), "scores": (-1,)}),
+        dataclasses.replace(DETECTS, outputs={"output0": (84, 8400)}),
+        dataclasses.replace(EMBEDS, input_name="images"),
+        dataclasses.replace(EMBEDS, input_shape=(256, 192, 3)),
+        dataclasses.replace(EMBEDS, outputs={"embeddings": (-1,)}),
+    ],
+)
+def test_a_model_that_misses_the_contract_is_named(wrong: ServedModel) -> None:
+    assert describe(Says(DETECTS, EMBEDS)) == Served(DETECTS, EMBEDS)
+    with pytest.raises(ParityError, match=rf"^{wrong.name} version 3, .* to .*: no \w+ of the tensor contract"):
+        describe(Says(*(wrong if model.name == wrong.name else model for model in (DETECTS, EMBEDS))))
+
+
+def test_a_server_of_other_weights_says_so() -> None:
+    reference = Reference(None, None, ("d", "another"))
+    assert Served(DETECTS, EMBEDS).others(reference) == [
+        "person_reid version 3 is r, the configuration's weights are another"
+    ]
 
 
 def test_each_model_is_held_to_its_own_precision() -> None:
