@@ -24,6 +24,7 @@ from orchestrator.checkpoint import RunState
 from orchestrator.control import TaskControl
 from orchestrator.correction import NamedStretch, StoredTracks, name_again
 from orchestrator.decode import processing_rate
+from orchestrator.earlier import count_earlier
 from orchestrator.events import BatchPayload, BatchProcessingComplete, CorrectionsPayload, IdentityCorrected
 from orchestrator.history.rows import Clock
 from orchestrator.history.writer import HistoryWriter
@@ -34,7 +35,7 @@ from orchestrator.identity.returning import Forgotten
 from orchestrator.intake import CameraInput
 from orchestrator.log import bind
 from orchestrator.lookahead import LookAhead, OpenBatch, Tick
-from orchestrator.media import Batch, SubVideo, plan_batches
+from orchestrator.media import Batch, SubVideo, batches_before, plan_batches
 from orchestrator.messages import corrections_of, media_available, sub_video_ticks, tracking_update
 from orchestrator.metrics import StageClock
 from orchestrator.progress import Progress
@@ -112,7 +113,25 @@ class Pipeline:
             if sub_video is None
         ]
         await self._progress.note(total_sub_video_batches=len(batches), details={"absent": absent} if absent else {})
+        if self._state is None and task.start_batch:
+            await self._count_before(task.start_batch)
         return batches[done:]
+
+    async def _count_before(self, start_batch: int) -> None:
+        """Begins behind the ticks of the batches that are left out, as frames and times are counted over all."""
+        earlier = await batches_before(self._services.source, self._cameras, start_batch)
+        if earlier:
+            await self._progress.note(current_step=f"counting the frames before sub-video batch {start_batch}")
+            rate, ticks = await count_earlier(earlier, self._target_fps, self._fetch_batch, self._services.pool)
+            self._state = RunState(rate, next_tick=ticks, frames=0, association=b"")
+
+    async def _fetch_batch(self, batch: Batch) -> tuple[Sequence[CameraFile], ExitStack]:
+        await self._control.gate()
+        return await self._start_fetch([batch])
+
+    @property
+    def _target_fps(self) -> float:
+        return self._environment.target_fps or self._settings.target_fps
 
     async def _take_up(self) -> int:
         """Restores the last checkpoint and returns the batch to go on with; 0 where there is none."""
@@ -148,7 +167,7 @@ class Pipeline:
                 files, holds = await fetch
                 with holds:
                     fetch = self._start_fetch(batches[position + 1 : position + 2])
-                    rate = rate or self._rate_of(files)
+                    rate = rate or processing_rate([file.probe.fps for file in files], self._target_fps)
                     with BatchReader(files, rate, self._decoders, self._clock) as reader:
                         yield OpenBatch(batch, files, rate, reader)
         finally:
@@ -156,10 +175,6 @@ class Pipeline:
             for fetched in await asyncio.gather(fetch, return_exceptions=True):
                 if not isinstance(fetched, BaseException):
                     fetched[1].close()
-
-    def _rate_of(self, files: Sequence[CameraFile]) -> float:
-        target = self._environment.target_fps or self._settings.target_fps
-        return processing_rate([file.probe.fps for file in files], target)
 
     def _start_fetch(self, batches: Sequence[Batch]) -> asyncio.Task[tuple[Sequence[CameraFile], ExitStack]]:
         found = [item for batch in batches for item in batch.sub_videos.values() if item is not None]

@@ -13,7 +13,7 @@ from typing import LiteralString
 
 from psycopg import sql
 
-from orchestrator.history.pool import Connection
+from orchestrator.history.pool import Connection, Pool, transaction
 
 PARTS = sql.SQL("""
 files AS (
@@ -39,6 +39,26 @@ INSERT INTO task_files (task_id, camera_id, batch, etag, first_time, end_time)
 SELECT %s, camera_id, %s, etag, %s, %s FROM unnest(%s::text[], %s::text[]) AS given (camera_id, etag)
 ON CONFLICT (task_id, camera_id, batch) DO UPDATE
 SET etag = EXCLUDED.etag, first_time = EXCLUDED.first_time, end_time = EXCLUDED.end_time"""
+
+_TICKS: LiteralString = """
+SELECT count(*), max(ticks) FROM (
+    SELECT s.camera_id, max(s.frames) AS ticks
+    FROM unnest(%s::text[], %s::text[]) AS given (camera_id, etag) JOIN task_files f USING (camera_id, etag)
+    JOIN sub_videos s USING (task_id, camera_id, batch)
+    WHERE s.batch = %s AND s.rate = %s GROUP BY 1
+) AS known"""
+
+
+async def known_ticks(pool: Pool, batch: int, etags: Mapping[str, str], rate: float) -> int | None:
+    """How many ticks a batch of these files lasts at ``rate`` ticks a second, if tasks have processed all of them.
+
+    Raises:
+        HistoryError: the database does not answer.
+    """
+    async with transaction(pool, "look for ticks that are known") as connection:
+        values = (list(etags), list(etags.values()), batch, rate)
+        row = await (await connection.execute(_TICKS, values)).fetchone()
+    return int(row[1]) if row is not None and row[0] == len(etags) else None
 
 
 async def store_files(

@@ -36,7 +36,7 @@ WITH ends AS (
 SELECT CASE WHEN %(whole)s THEN (SELECT max(end_frame) FROM ends) ELSE COALESCE(
     (SELECT max(global_frame_index) + 1 FROM detections
      WHERE task_id = %(task_id)s::uuid AND time >= (SELECT first_time FROM last)),
-    (SELECT first_frame FROM last)) END"""
+    (SELECT first_frame FROM last)) END, (SELECT min(first_frame) FROM ends)"""
 
 _ROWS: LiteralString = """
 SELECT d.task_id::text, d.camera_id, d.track_id, t.global_id, d.global_frame_index, d.time, d.media_time_s,
@@ -132,7 +132,7 @@ async def ticks_of_task(
     Args:
         pool: the database.
         task_id: whose.
-        first: global frame index.
+        first: global frame index; the task's own first one, where that is later.
         limit: how many.
         whole: whether the task got through all its batches. Otherwise the last sighting is where it ends.
 
@@ -144,6 +144,7 @@ async def ticks_of_task(
     async with transaction(pool, "read the ticks of a task") as connection:
         row = await (await connection.execute(_KNOWN, {"task_id": key, "whole": whole})).fetchone()
         known = int(row[0]) if row is not None and row[0] is not None else 0
+        first = max(first, int(row[1] or 0) if row is not None else 0)
         end = min(first + limit, known)
         if end <= first:
             return [], None

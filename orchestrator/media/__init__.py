@@ -1,6 +1,6 @@
 """Sub-videos: listed, fetched from S3 or a folder, verified, cached and evicted; grouped into batches."""
 
-from orchestrator.media.batches import Batch, plan_batches
+from orchestrator.media.batches import Batch, batches_before, plan_batches
 from orchestrator.media.cache import VideoCache
 from orchestrator.media.folder import FolderVideoSource
 from orchestrator.media.opening import open_video_source
@@ -14,6 +14,7 @@ __all__ = [
     "SubVideo",
     "VideoCache",
     "VideoSource",
+    "batches_before",
     "open_video_source",
     "plan_batches",
 ]

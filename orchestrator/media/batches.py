@@ -36,20 +36,36 @@ async def plan_batches(
         NoVideoError: no camera has any sub-video, or none in the range asked for.
         StorageError: the source cannot be listed.
     """
-    listings = await asyncio.gather(*(source.list_sub_videos(camera.id, camera.prefix) for camera in cameras))
-    by_camera = {
-        camera.id: {sub_video.index: sub_video for sub_video in listing}
-        for camera, listing in zip(cameras, listings, strict=True)
-    }
+    by_camera = await _list(source, cameras)
     found = max((max(numbers, default=0) for numbers in by_camera.values()), default=0)
     count = environment.sub_videos or found
     batches = range(count)[slice(start_batch, end_batch)]
     if not any(index + 1 in numbers for index in batches for numbers in by_camera.values()):
         raise NoVideoError(_nothing_found(source, environment, cameras, found, start_batch, end_batch))
-    return tuple(
-        Batch(index, {camera_id: numbers.get(index + 1) for camera_id, numbers in by_camera.items()})
-        for index in batches
-    )
+    return tuple(_batch(index, by_camera) for index in batches)
+
+
+async def batches_before(source: VideoSource, cameras: Sequence[Camera], start_batch: int) -> tuple[Batch, ...]:
+    """The batches before ``start_batch`` of which there is any file; raises ``StorageError`` as ``plan_batches``."""
+    by_camera = await _list(source, cameras)
+    numbers = sorted({number for numbers in by_camera.values() for number in numbers if number <= start_batch})
+    return tuple(_batch(number - 1, by_camera) for number in numbers)
+
+
+_Listing = Mapping[str, Mapping[int, SubVideo]]
+"""Camera id -> number -> sub-video."""
+
+
+async def _list(source: VideoSource, cameras: Sequence[Camera]) -> _Listing:
+    listings = await asyncio.gather(*(source.list_sub_videos(camera.id, camera.prefix) for camera in cameras))
+    return {
+        camera.id: {sub_video.index: sub_video for sub_video in listing}
+        for camera, listing in zip(cameras, listings, strict=True)
+    }
+
+
+def _batch(index: int, by_camera: _Listing) -> Batch:
+    return Batch(index, {camera_id: numbers.get(index + 1) for camera_id, numbers in by_camera.items()})
 
 
 def _nothing_found(

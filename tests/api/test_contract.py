@@ -113,6 +113,10 @@ async def test_start_of_a_range_of_batches(task: Finished) -> None:
             assert now["status"] not in {"FAILED", "CANCELLED"}, now
             await asyncio.sleep(0.2)
     assert (now["total_sub_video_batches"], now["completed_sub_video_batches"]) == (1, 1)
+    (media,) = (await task.get(f"/processing-tasks/{identifier}/media")).json()
+    second = task.of("media_available")[1]["media_urls"][0]["start_global_frame_index"]
+    assert second > 0
+    assert {each["start_global_frame_index"] for each in media["media_urls"]} == {second}
 
 
 async def test_list(task: Finished) -> None:

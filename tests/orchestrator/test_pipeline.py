@@ -16,6 +16,7 @@ from orchestrator.correction import NamedStretch
 from orchestrator.errors import StorageError
 from orchestrator.events import EventLog
 from orchestrator.history.pool import transaction
+from orchestrator.history.sub_videos import ticks_of_task
 from orchestrator.homography import load_homographies
 from orchestrator.media import FolderVideoSource, VideoCache
 from orchestrator.metrics import Metrics
@@ -139,6 +140,42 @@ async def test_every_tick_is_told_once_and_in_order_and_stored(services: Service
     assert messages[-1]["payload"]["processed_frames"] == 4 * FRAMES
     assert [b["sub_video_batch_index"] for b in of_type(messages, "batch_processing_complete")] == [0, 1]
     assert len(await rows_of(services, task)) == 4 * FRAMES
+
+
+async def test_a_range_of_batches_is_counted_and_timed_as_part_of_the_whole(
+    services: Services, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames of the batches before are counted, at their rate: from their files, or from what history knows of them."""
+    for camera in ("c1", "c2"):
+        write_video(videos / camera / "sub_video_02.mp4", FRAMES // 2)
+        write_video(videos / camera / "sub_video_03.mp4", FRAMES, fps=6)
+    first, whole, again = [
+        await new_task(services, **chosen) for chosen in ({"start_batch": 2}, {}, {"start_batch": 2})
+    ]
+    before = FRAMES + FRAMES // 2
+    await process(services, first.id)
+    await process(services, whole.id)
+    fetched: list[str] = []
+    path_of = VideoCache.path_of
+
+    async def noted(cache: VideoCache, environment_id: str, sub_video: Any) -> Path:
+        fetched.append(sub_video.filename)
+        return await path_of(cache, environment_id, sub_video)
+
+    monkeypatch.setattr(VideoCache, "path_of", noted)
+    await process(services, again.id)
+    assert set(fetched) == {"sub_video_01.mp4", "sub_video_03.mp4"}, "the first decides the rate; the second is known"
+    rows = [row for row in await rows_of(services, whole) if row[1] >= before]
+    assert rows
+    for task in (first, again):
+        messages = await said(services, task)
+        assert frames_of(messages) == frames_of(await said(services, whole))[before:]
+        (media,) = of_type(messages, "media_available")
+        assert {each["start_global_frame_index"] for each in media["media_urls"]} == {before}
+        assert messages[-1]["payload"]["processed_frames"] == 2 * len(frames_of(messages))
+        assert [(row[:2], row[3:5]) for row in await rows_of(services, task)] == [(row[:2], row[3:5]) for row in rows]
+    ticks, following = await ticks_of_task(services.pool, first.id, 0, 5, whole=True)
+    assert ([tick.frame for tick in ticks], following) == (list(range(before, before + 5)), before + 5)
 
 
 async def test_a_batch_is_announced_before_its_ticks_and_completed_after_them(services: Services) -> None:
