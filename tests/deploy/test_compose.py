@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import cv2
 import jsonschema
 import pytest
 import yaml
@@ -150,6 +152,25 @@ def test_dockerfile_has_no_findings() -> None:
     hadolint = Path(sysconfig.get_path("scripts")) / "hadolint"
     done = subprocess.run([hadolint, DOCKERFILE], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is not here")
+def test_every_image_with_opencv_has_the_libraries_that_its_wheel_leaves_to_the_system() -> None:
+    """A slim image has none of them, and ``import cv2`` fails without."""
+    packages = {"libGL.so.1": "libgl1", "libgthread-2.0.so.0": "libglib2.0-0", "libglib-2.0.so.0": "libglib2.0-0"}
+    through = {"libxcb.so.1", "libX11.so.6", "libXext.so.6", "libSM.so.6", "libICE.so.6"}  # libgl1 brings X11
+    base = re.compile(r"(ld-linux|libc|libdl|libgcc_s|libm|libpthread|librt|libstdc\+\+|libz|libutil)[.-]")
+    (library,) = Path(cv2.__file__).parent.glob("cv2*.so")
+    files = [library, *(library.parents[1] / "opencv_python.libs").iterdir()]
+    done = subprocess.run(["readelf", "--dynamic", *files], capture_output=True, text=True, timeout=60, check=True)
+    needed = set(re.findall(r"\(NEEDED\).*\[(.+)\]", done.stdout))
+    left = {name for name in needed - {file.name for file in files} - through if not base.match(name)}
+    assert left <= packages.keys()
+    stages = re.split(r"^FROM ", DOCKERFILE.read_text(), flags=re.MULTILINE)
+    with_opencv = [stage for stage in stages if re.search(r" AS (botsort|spoton|export)$", stage, re.MULTILINE)]
+    assert len(with_opencv) == 3
+    for stage in with_opencv:
+        assert {packages[name] for name in left} <= set(stage.split())
 
 
 def test_processes_get_the_variables_that_were_measured() -> None:
