@@ -90,7 +90,7 @@ export class CameraView {
   _rest(batch, media) {
     this.hold();
     this._absent = !media;
-    if (!batch) this._say("Waiting for the first video …");
+    if (!batch) this._say(this._recording.ended ? "No video of this task can be shown." : "Waiting for the first video …");
     else if (!media) this._say("No video from this camera for this stretch of time.");
     else this._say(null);
     if (this._absent && this.shown) this.redraw();

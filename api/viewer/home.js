@@ -1,7 +1,9 @@
 import { ago, element } from "./dom.js";
 import * as server from "./server.js";
+import { statePill, stepWords } from "./status.js";
 
 const RECENT = 12;
+const MOST = 200; // tasks in one answer of the server
 const REFRESH_MS = 3000;
 
 /** The first page: environments to process, and tasks that were started. */
@@ -11,6 +13,8 @@ export class Home {
     this._onError = onError;
     this._environments = element("div", { class: "cards" }, element("p", { class: "notice" }, "Loading …"));
     this._tasks = element("div", { class: "task-list" });
+    this._shown = RECENT;
+    this._older = element("button", { class: "secondary more", type: "button", hidden: true, onclick: () => this._showOlder() }, "Show older tasks");
     this._health = element("div", { class: "health", role: "status" });
     this.element = element(
       "main",
@@ -21,6 +25,7 @@ export class Home {
       this._environments,
       element("h2", {}, "Recent tasks"),
       this._tasks,
+      this._older,
     );
     this._refresh();
     this._timer = setInterval(() => this._refresh(), REFRESH_MS);
@@ -36,7 +41,9 @@ export class Home {
         this._known = await server.environments();
         this._showEnvironments();
       }
-      this._showTasks((await server.tasks(RECENT)).tasks);
+      const { tasks, next } = await server.tasks(this._shown);
+      this._showTasks(tasks);
+      this._older.hidden = !next || this._shown >= MOST;
       this._showHealth(await server.health());
     } catch (error) {
       this._health.className = "health bad";
@@ -79,7 +86,7 @@ export class Home {
       this._tasks.replaceChildren(element("p", { class: "notice" }, "None yet: choose an environment above."));
       return;
     }
-    const state = JSON.stringify(tasks);
+    const state = JSON.stringify(tasks.map((task) => [task, ago(task.created_at)]));
     if (state === this._tasksFor) return;
     this._tasksFor = state;
     const focused = document.activeElement?.dataset?.task;
@@ -87,14 +94,18 @@ export class Home {
     if (focused) this._tasks.querySelector(`[data-task="${CSS.escape(focused)}"]`)?.focus();
   }
 
+  _showOlder() {
+    this._shown = Math.min(this._shown * 3, MOST);
+    this._refresh();
+  }
+
   _taskRow(task) {
     const name = this._known.find((each) => each.environment_id === task.environment_id)?.name ?? task.environment_id;
-    const step = task.details?.error ?? task.current_step;
     return element(
       "button",
       { class: "task", type: "button", data: { task: task.task_id }, onclick: () => this._onOpen(task.task_id) },
       statePill(task),
-      element("span", { class: "task-name" }, element("b", {}, name), element("small", {}, step)),
+      element("span", { class: "task-name" }, element("b", {}, name), element("small", {}, stepWords(task))),
       element("span", { class: "faint" }, ago(task.created_at)),
     );
   }
@@ -107,21 +118,4 @@ export class Home {
     this._healthFor = JSON.stringify(said);
     this._health.replaceChildren(...said.map(([name, detail]) => element("p", {}, element("b", {}, name), `: ${detail}`)));
   }
-}
-
-const WORDS = {
-  QUEUED: "Queued",
-  INITIALIZING: "Starting",
-  DOWNLOADING: "Fetching videos",
-  PROCESSING: "Processing",
-  PAUSED: "Paused",
-  COMPLETED: "Done",
-  FAILED: "Failed",
-  CANCELLED: "Cancelled",
-};
-
-/** A task's state as a pill. */
-export function statePill({ status, progress }) {
-  const percent = status === "PROCESSING" || status === "DOWNLOADING" ? ` ${Math.floor(100 * progress)} %` : "";
-  return element("span", { class: "pill", data: { state: status } }, `${WORDS[status] ?? status}${percent}`);
 }

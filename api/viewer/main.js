@@ -27,7 +27,7 @@ function open() {
   const actions = { onOpen: (id, there) => (location.hash = hashOf(id, there)), onMove, onError: showError };
   view = taskId ? new Workspace(taskId, at, { ...actions, place, state }) : new Home(actions);
   main.replaceChildren(view.element);
-  document.title = taskId ? "SpotOn: task" : "SpotOn";
+  if (!taskId) document.title = "SpotOn";
 }
 
 /** `#/task/<id>?t=12.5&person=<global id>`; `t` in seconds, or `frame` in place of it. */

@@ -6,20 +6,26 @@ const SMOOTH = 5; // frames that a path is averaged over: feet are found to some
 const MARGIN_PX = 26;
 const OUTLIERS = 0.005; // share of places at each end that do not count for the extent
 const HIT_PX = 16;
+const MORE = 1.05; // of the recording before its extent is found anew
+const WHOLE_EVERY_MS = 1000;
+const APART_M = 0.1; // points of a whole path are at least this far from each other
 const SHAPES = [0.7, 1.8]; // the frame follows the extent's shape between these: width by height
 const STEPS_M = [0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500];
 
 /** The floor from above: where everybody is, where they came from, and where people spend their time. */
 export class MapView {
-  /** `onPick(globalId | null)` for a click. */
-  constructor(recording, onPick) {
-    this.heat = null; // an answer of the server's heatmap, or null
+  /** `cameras` as the server lists them; `onPick(globalId | null)` for a click. */
+  constructor(recording, cameras, onPick) {
+    this._heat = null;
     this.drawn = []; // [{globalId, x, y}] metres: who is drawn now
     this._recording = recording;
     this._focus = null;
     this._bounds = null;
+    this._measuredTo = 0; // frame
+    this._whole = null; // the way of who is in focus
     this._canvas = element("canvas", { class: "map", role: "img", aria: { label: "Map of where people are" } });
-    this._empty = element("p", { class: "notice" }, "Nobody has a place on the map yet.");
+    this._placed = cameras.some((camera) => camera.has_homography);
+    this._empty = element("p", { class: "notice" });
     this.element = element("div", { class: "map-frame" }, this._canvas, this._empty);
     this._canvas.addEventListener("click", (event) => onPick(this._hit(event)));
     this._canvas.addEventListener("pointermove", (event) => {
@@ -33,20 +39,22 @@ export class MapView {
     this.draw(this._position ?? 0);
   }
 
-  /** Finds the extent anew; it only grows, so that the map does not jump. */
+  /** An answer of the server's heatmap, or null. */
+  set heat(answer) {
+    this._heat = answer;
+    this.draw(this._position ?? 0);
+  }
+
+  /** Finds the extent anew; it only grows, so that the map does not jump. The more is known, the more has to be new. */
   measure() {
-    const xs = [];
-    const ys = [];
-    for (const tracklet of this._recording.tracklets.values()) {
-      const { places } = tracklet;
-      for (let row = 0; row < places.length; row += 7) {
-        if (Number.isNaN(places.get(row, 0))) continue;
-        xs.push(places.get(row, 0));
-        ys.push(places.get(row, 1));
-      }
-    }
-    this._empty.hidden = xs.length > 0;
+    this._empty.hidden = this._bounds !== null;
+    this._empty.textContent = this._emptyWords();
+    const { lastFrame } = this._recording;
+    if (lastFrame < this._measuredTo * MORE) return;
+    const [xs, ys] = placesOf(this._recording.tracklets.values());
     if (!xs.length) return;
+    this._measuredTo = lastFrame;
+    this._empty.hidden = true;
     const [left, right] = extent(xs);
     const [bottom, top] = extent(ys);
     const known = this._bounds;
@@ -55,6 +63,11 @@ export class MapView {
       : [left, bottom, right, top];
     const shape = Math.max(right - left, 1) / Math.max(top - bottom, 1);
     this._canvas.style.aspectRatio = String(Math.min(Math.max(shape, SHAPES[0]), SHAPES[1]));
+  }
+
+  _emptyWords() {
+    if (!this._placed) return "No camera here has a homography, so nobody has a place on the map.";
+    return this._recording.ended ? "Nobody was given a place on the map." : "Nobody has a place on the map yet.";
   }
 
   draw(position) {
@@ -66,12 +79,12 @@ export class MapView {
     if (!this._bounds || !width) return;
     this._view = this._fit(width, height);
     this._drawGrid(context, width, height);
-    if (this.heat) this._drawHeat(context);
+    if (this._heat) this._drawHeat(context);
     const recording = this._recording;
     const frame = recording.frameAt(position);
     const since = recording.frameAt(Math.max(0, position - TRAIL_S));
     if (this._focus !== null) this._drawWholePath(context);
-    const paths = recording.paths(Math.min(since, frame), frame);
+    const paths = [...recording.paths(Math.min(since, frame), frame)].map(([globalId, path]) => [globalId, smoothed(path)]);
     for (const [globalId, path] of paths) this._drawTrail(context, globalId, path);
     for (const [globalId, path] of paths) this._drawPerson(context, globalId, path, frame);
     context.globalAlpha = 1;
@@ -108,7 +121,7 @@ export class MapView {
   }
 
   _drawHeat(context) {
-    const { origin, cell_m: cell, seconds } = this.heat;
+    const { origin, cell_m: cell, seconds } = this._heat;
     const most = Math.max(...seconds.flat(), 1e-9);
     const { scale, x, y } = this._view;
     seconds.forEach((row, j) =>
@@ -123,14 +136,24 @@ export class MapView {
   }
 
   _drawWholePath(context) {
-    const [path] = this._recording.paths(0, Infinity, this._focus).values();
-    if (!path) return;
     context.globalAlpha = 0.9;
     context.strokeStyle = personColour(this._focus);
     context.lineWidth = 2;
     context.setLineDash([2, 5]);
-    for (const piece of this._pieces(smoothed(path))) this._stroke(context, piece);
+    for (const piece of this._wholePath()) this._stroke(context, piece);
     context.setLineDash([]);
+  }
+
+  /** Found anew when there is more of it, but not for every frame that is drawn. */
+  _wholePath() {
+    const { version } = this._recording;
+    const now = performance.now();
+    const known = this._whole;
+    if (known?.of === this._focus && (known.version === version || now - known.at < WHOLE_EVERY_MS)) return known.pieces;
+    const [path] = this._recording.paths(0, Infinity, this._focus).values();
+    const pieces = path ? this._pieces(smoothed(path)).map(thinned) : [];
+    this._whole = { of: this._focus, version, at: now, pieces };
+    return pieces;
   }
 
   _drawTrail(context, globalId, path) {
@@ -138,11 +161,11 @@ export class MapView {
     context.strokeStyle = personColour(globalId);
     context.lineWidth = this._focus === globalId ? 4 : 2.5;
     context.lineCap = context.lineJoin = "round";
-    for (const piece of this._pieces(smoothed(path))) this._stroke(context, piece);
+    for (const piece of this._pieces(path)) this._stroke(context, piece);
   }
 
   _drawPerson(context, globalId, path, frame) {
-    const [last, x, y] = smoothed(path).at(-1);
+    const [last, x, y] = path.at(-1);
     if (!this._recording.joined(last, frame) || frame - last > 3) return;
     this.drawn.push({ globalId, x, y });
     const [left, top] = [this._view.x(x), this._view.y(y)];
@@ -197,12 +220,41 @@ function extent(values) {
   return [values[cut], values[values.length - 1 - cut]];
 }
 
+/** Some of the places of all tracklets, metres: [xs, ys]. */
+function placesOf(tracklets) {
+  const xs = [];
+  const ys = [];
+  for (const { places } of tracklets) {
+    for (let row = 0; row < places.length; row += 7) {
+      if (Number.isNaN(places.get(row, 0))) continue;
+      xs.push(places.get(row, 0));
+      ys.push(places.get(row, 1));
+    }
+  }
+  return [xs, ys];
+}
+
 /** Each point as the mean of the points around it. */
 function smoothed(path) {
   const half = Math.floor(SMOOTH / 2);
   return path.map(([frame], index) => {
-    const around = path.slice(Math.max(0, index - half), index + half + 1).filter(([other]) => Math.abs(other - frame) <= SMOOTH);
-    const mean = (axis) => around.reduce((sum, point) => sum + point[axis], 0) / around.length;
-    return [frame, mean(1), mean(2)];
+    let [x, y, count] = [0, 0, 0];
+    for (let at = Math.max(0, index - half); at <= Math.min(path.length - 1, index + half); at++) {
+      if (Math.abs(path[at][0] - frame) > SMOOTH) continue;
+      x += path[at][1];
+      y += path[at][2];
+      count += 1;
+    }
+    return [frame, x / count, y / count];
   });
+}
+
+/** Without the points that lie too close to the one before to be seen. */
+function thinned(path) {
+  const kept = [path[0]];
+  for (const point of path) {
+    const [, x, y] = kept.at(-1);
+    if (Math.hypot(point[1] - x, point[2] - y) >= APART_M) kept.push(point);
+  }
+  return kept;
 }

@@ -14,7 +14,7 @@ export class PersonPanel {
     this._cameras = cameras;
     this._actions = { onSeek, onClose, onSimilar };
     this._globalId = null;
-    this.element = element("section", { class: "person panel", hidden: true, aria: { label: "Person in focus", live: "polite" } });
+    this.element = element("section", { class: "person panel", hidden: true, aria: { label: "Person in focus" } });
   }
 
   /** Shows somebody, or nobody. */
@@ -28,7 +28,7 @@ export class PersonPanel {
     this._facts = element("p", { class: "facts" });
     this._walk = element("p", { class: "facts" });
     this._crops = element("div", { class: "crops", aria: { label: "Best pictures" } });
-    this._bars = element("div", { class: "bars" });
+    this._bars = new Map(this._cameras.map(({ camera_id: cameraId }) => [cameraId, this._makeBar(cameraId)]));
     const close = element("button", { class: "ghost", type: "button", title: "Nobody in focus (Esc)", onclick: this._actions.onClose }, icon("close"));
     close.setAttribute("aria-label", "Close");
     this.element.replaceChildren(
@@ -36,7 +36,7 @@ export class PersonPanel {
       this._facts,
       this._crops,
       element("h3", {}, "Time in view"),
-      this._bars,
+      element("div", { class: "bars" }, ...this._bars.values()),
       this._walk,
       element("button", { class: "secondary", type: "button", onclick: () => this._actions.onSimilar(globalId) }, icon("search"), "Who looks like this"),
     );
@@ -61,30 +61,28 @@ export class PersonPanel {
     this._drawCrops();
   }
 
+  _makeBar(cameraId) {
+    return element(
+      "button",
+      { class: "bar", type: "button", data: { camera: cameraId } },
+      element("b", {}, cameraId),
+      element("span", { class: "track" }, element("span", { class: "fill" })),
+      element("span", {}),
+    );
+  }
+
+  /** The bars stay the same elements, so that they can be clicked and keep the focus while they grow. */
   _drawBars(perCamera, person) {
     const most = Math.max(...perCamera.values(), 1e-6);
-    this._bars.replaceChildren(
-      ...this._cameras.map(({ camera_id: cameraId }) => {
-        const seconds = perCamera.get(cameraId) ?? 0;
-        const fill = element("span", { class: "fill" });
-        fill.style.width = `${(100 * seconds) / most}%`;
-        const first = person.sightings.get(cameraId)?.[0].from;
-        return element(
-          "button",
-          {
-            class: "bar",
-            type: "button",
-            disabled: !seconds,
-            data: { camera: cameraId, seconds: seconds.toFixed(3) },
-            title: seconds ? `To their first moment in ${cameraId}` : `Not seen by ${cameraId}`,
-            onclick: () => this._actions.onSeek(this._recording.positionOf(first)),
-          },
-          element("b", {}, cameraId),
-          element("span", { class: "track" }, fill),
-          element("span", {}, seconds ? duration(seconds) : "–"),
-        );
-      }),
-    );
+    for (const [cameraId, bar] of this._bars) {
+      const seconds = perCamera.get(cameraId) ?? 0;
+      bar.disabled = !seconds;
+      bar.dataset.seconds = seconds.toFixed(3);
+      bar.title = seconds ? `To their first moment in ${cameraId}` : `Not seen by ${cameraId}`;
+      bar.querySelector(".fill").style.width = `${(100 * seconds) / most}%`;
+      bar.lastChild.textContent = seconds ? duration(seconds) : "–";
+      bar.onclick = () => this._actions.onSeek(this._recording.positionOf(person.sightings.get(cameraId)[0].from));
+    }
   }
 
   _drawCrops() {

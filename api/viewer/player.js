@@ -19,6 +19,8 @@ export class Player {
     this._drawn = null;
     this._step = (now) => this._onScreen(now);
     this._request = requestAnimationFrame(this._step);
+    this._onHidden = () => document.hidden && this._views.forEach((view) => view.hold());
+    document.addEventListener("visibilitychange", this._onHidden);
   }
 
   play() {
@@ -52,11 +54,13 @@ export class Player {
 
   close() {
     cancelAnimationFrame(this._request);
+    document.removeEventListener("visibilitychange", this._onHidden);
     this._views.forEach((view) => view.close());
   }
 
   _onScreen(now) {
     this._request = requestAnimationFrame(this._step);
+    if (document.hidden) return; // nobody looks: the videos stand still, too
     const passed = Math.min((now - (this._before ?? now)) / 1000, LONGEST_STEP_S);
     this._before = now;
     const moves = this.playing && this.waiting === null;
@@ -69,7 +73,7 @@ export class Player {
 
   _advance(seconds) {
     const { duration, knownUntil, isWhole } = this._recording;
-    this.position = Math.min(this.position + seconds, isWhole ? duration : knownUntil);
+    this.position = Math.min(this.position + seconds, isWhole ? duration : Math.max(this.position, knownUntil));
     if (isWhole && this.position >= duration - END_S) {
       this.playing = false;
       this.position = Math.max(0, duration - END_S);

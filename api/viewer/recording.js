@@ -19,6 +19,7 @@ export class Recording {
     this.tracklets = new Map(); // `${camera}/${track}` -> Tracklet
     this.cameraIds = [];
     this.focus = null;
+    this.ended = false; // whether the last message has come
     this.filling = false; // whether earlier ticks are still on their way from history
     this.version = 0; // rises with everything that changes what is drawn
     this.lastFrame = -1;
@@ -126,6 +127,7 @@ export class Recording {
     const sums = new Map();
     for (const tracklet of this.tracklets.values()) {
       if (tracklet.lastFrame < fromFrame || tracklet.firstFrame > toFrame) continue;
+      if (only !== null && !tracklet.wasEver(only)) continue;
       for (let row = tracklet.frames.lowerBound(fromFrame); row < tracklet.frames.length; row++) {
         const frame = tracklet.frames.get(row);
         if (frame > toFrame) break;
@@ -152,6 +154,7 @@ export class Recording {
   sightingsOf(globalId, stride = 1) {
     const found = [];
     for (const tracklet of this.tracklets.values()) {
+      if (!tracklet.wasEver(globalId)) continue;
       for (let row = 0; row < tracklet.frames.length; row += stride) {
         const frame = tracklet.frames.get(row);
         if (tracklet.personAt(frame) === globalId) found.push({ tracklet, row, frame });

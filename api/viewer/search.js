@@ -3,6 +3,9 @@ import { personColour, personName } from "./people.js";
 import * as server from "./server.js";
 
 const ACCEPTED = ["image/jpeg", "image/png", "image/webp"];
+const LARGE_BYTES = 4e6; // a picture of more is made smaller before it is sent
+const LARGE_PX = 2048;
+const ALIKE = 0.65; // cosine similarity from which on the server, by default, takes two for one person
 
 /** Who looks like this: a picture that is dropped, pasted or chosen, or somebody in focus. */
 export class SearchPanel {
@@ -13,13 +16,12 @@ export class SearchPanel {
     this._onShow = onShow;
     this._asked = 0;
     this._file = element("input", { type: "file", accept: ACCEPTED.join(","), hidden: true });
-    this._file.addEventListener("change", () => this._file.files[0] && this.picture(this._file.files[0]));
-    this._zone = element(
-      "button",
-      { class: "drop", type: "button", onclick: () => this._file.click() },
-      icon("picture"),
-      element("span", {}, "Drop a picture of somebody here, or choose one"),
-    );
+    this._file.addEventListener("change", () => {
+      if (this._file.files[0]) this.picture(this._file.files[0]);
+      this._file.value = ""; // so that the same file may be chosen again
+    });
+    this._zone = element("button", { class: "drop", type: "button", onclick: () => this._file.click() });
+    this._showPicture(null);
     this._scope = element(
       "select",
       { title: "Where to search", onchange: () => this._what && this._search(this._what) },
@@ -47,19 +49,35 @@ export class SearchPanel {
   }
 
   /** Searches for whom a picture shows. */
-  picture(file) {
-    if (!ACCEPTED.includes(file.type)) return this._say(`${file.name || "That"} is no JPEG, PNG or WebP picture.`);
-    if (this._preview) URL.revokeObjectURL(this._preview);
-    this._preview = URL.createObjectURL(file);
-    const shown = element("img", { src: this._preview, alt: "The picture that is searched for" });
-    this._zone.replaceChildren(shown, element("span", {}, "Drop or choose another one"));
-    return this._search({ image: file });
+  async picture(file) {
+    const name = file.name || "That";
+    this._asked += 1; // what was asked before is not waited for any more
+    this._results.replaceChildren();
+    this._showPicture(null);
+    if (!ACCEPTED.includes(file.type)) return this._say(`${name} is no JPEG, PNG or WebP picture.`);
+    if (!file.size) return this._say(`${name} is empty.`);
+    try {
+      const image = file.size > LARGE_BYTES ? await smaller(file) : file;
+      this._showPicture(image);
+      return this._search({ image });
+    } catch {
+      this._say(`${name} cannot be read as a picture.`);
+    }
   }
 
   /** Searches for people who look like somebody. */
   like(globalId) {
-    this.element.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    this.element.scrollIntoView({ block: "nearest" });
+    this._showPicture(null);
     return this._search({ globalId });
+  }
+
+  _showPicture(image) {
+    if (this._preview) URL.revokeObjectURL(this._preview);
+    this._preview = image && URL.createObjectURL(image);
+    const shown = image ? element("img", { src: this._preview, alt: "The picture that is searched for" }) : icon("picture");
+    const words = image ? "Drop or choose another one" : "Drop a picture of somebody here, or choose one";
+    this._zone.replaceChildren(shown, element("span", {}, words));
   }
 
   _where() {
@@ -75,12 +93,24 @@ export class SearchPanel {
     try {
       const { sightings } = await server.search(what, this._where());
       if (asked !== this._asked) return;
-      const tracks = sightings.length === 1 ? "One track" : `${sightings.length} tracks`;
-      this._say(sightings.length ? `${tracks}, the most similar person first.` : "Nobody who was seen here resembles them.");
-      this._results.replaceChildren(...sightings.map((each) => this._result(each)));
+      this._show(sightings);
     } catch (error) {
       if (asked === this._asked) this._say(error.message);
     }
+  }
+
+  /** Who is alike at once; everybody else, whom a search always finds, too, on request. */
+  _show(sightings) {
+    const alike = sightings.filter(({ similarity }) => similarity >= ALIKE);
+    const others = sightings.filter(({ similarity }) => similarity < ALIKE);
+    const tracks = alike.length === 1 ? "One track" : `${alike.length} tracks`;
+    this._say(alike.length ? `${tracks}, the most similar person first.` : "Nobody who was seen here resembles them.");
+    this._results.replaceChildren(...alike.map((each) => this._result(each)));
+    if (!others.length) return;
+    const onclick = () => more.replaceWith(...others.map((each) => this._result(each)));
+    const words = `Show ${others.length} less similar`;
+    const more = element("li", {}, element("button", { class: "secondary more", type: "button", onclick }, words));
+    this._results.append(more);
   }
 
   _result(sighting) {
@@ -125,4 +155,14 @@ export class SearchPanel {
     );
     document.addEventListener("paste", (event) => event.clipboardData?.files[0] && this.picture(event.clipboardData.files[0]), { signal });
   }
+}
+
+/** The picture as a JPEG of at most LARGE_PX a side: people are compared at far less. */
+async function smaller(file) {
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, LARGE_PX / Math.max(bitmap.width, bitmap.height));
+  const canvas = element("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
+  return new Promise((resolve, reject) => canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("no JPEG"))), "image/jpeg", 0.92));
 }

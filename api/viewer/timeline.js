@@ -25,11 +25,13 @@ export class Timeline {
     });
     this._slider.append(this._known, this._axis);
     this._list = element("div", { class: "rows", role: "list", aria: { label: "People" } });
-    this._empty = element("p", { class: "notice" }, "Nobody has been identified yet.");
+    this._empty = element("p", { class: "notice" });
     const top = element("div", { class: "timeline-head" }, element("span", { class: "corner" }, "People"), this._slider);
-    this._body = element("div", { class: "timeline-body" }, top, this._list, this._empty, this._head);
+    const whole = element("div", { class: "timeline-whole" }, top, this._list, this._empty, this._head);
+    this._body = element("div", { class: "timeline-body" }, whole);
     this.element = element("section", { class: "timeline panel", aria: { label: "Timeline" } }, this._body);
     this._scrub(this._slider);
+    this._slider.addEventListener("keydown", (event) => this._onKey(event));
   }
 
   set focus(globalId) {
@@ -42,7 +44,9 @@ export class Timeline {
   refresh() {
     const { people, duration, knownUntil } = this._recording;
     this._empty.hidden = people.size > 0;
+    this._empty.textContent = this._recording.ended ? "Nobody was identified." : "Nobody has been identified yet.";
     for (const person of people.values()) this._row(person, duration);
+    this._sort(people);
     for (const [globalId, { row }] of this._rows) {
       if (people.has(globalId)) continue;
       row.remove();
@@ -54,12 +58,23 @@ export class Timeline {
 
   /** Puts the position where it is now. */
   draw(position) {
+    this._position = position;
     const { duration } = this._recording;
     const share = duration ? position / duration : 0;
     this._head.style.setProperty("--share", share.toFixed(5));
     this._slider.setAttribute("aria-valuemax", duration.toFixed(1));
     this._slider.setAttribute("aria-valuenow", position.toFixed(1));
     this._slider.setAttribute("aria-valuetext", `${clockTime(position)} of ${clockTime(duration)}`);
+  }
+
+  /** Who was seen earlier stands above, as the keys have it; rows are moved only where that has changed. */
+  _sort(people) {
+    let next = this._list.firstChild;
+    for (const globalId of people.keys()) {
+      const { row } = this._rows.get(globalId);
+      if (row === next) next = next.nextSibling;
+      else this._list.insertBefore(row, next);
+    }
   }
 
   _row(person, duration) {
@@ -72,7 +87,7 @@ export class Timeline {
       ...this._cameraIds.map((cameraId) =>
         element(
           "div",
-          { class: "lane", title: cameraId },
+          { class: "lane", title: cameraId, data: { lane: cameraId } },
           ...(sightings.get(cameraId) ?? []).map(({ from, to }) => this._span(globalId, cameraId, from, to, duration)),
         ),
       ),
@@ -134,6 +149,15 @@ export class Timeline {
       marks.push(mark);
     }
     this._axis.replaceChildren(...marks);
+  }
+
+  /** What a slider does beside the keys of the whole page. */
+  _onKey(event) {
+    const { duration } = this._recording;
+    const jumps = { Home: -Infinity, End: Infinity, PageUp: duration / 10, PageDown: -duration / 10 };
+    if (!(event.key in jumps)) return;
+    event.preventDefault();
+    this._onSeek(Math.min(Math.max(0, this._position + jumps[event.key]), duration));
   }
 
   _scrub(target) {

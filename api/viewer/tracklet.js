@@ -37,6 +37,11 @@ export class Tracklet {
     return told ? told[1] : null;
   }
 
+  /** Whether this was ever said to be somebody. */
+  wasEver(globalId) {
+    return this.told.some(([, id]) => id === globalId) || this.corrections.some((each) => each.globalId === globalId);
+  }
+
   /** Everybody this ever was, with the frames: [{globalId, from, to}], inclusive. A gap of `maxGap` frames ends one. */
   stretches(maxGap) {
     const state = `${this.frames.length} ${this.told.length} ${this.corrections.length} ${maxGap}`;

@@ -14,7 +14,7 @@ export class Transport {
     };
     this._play = button("Play (space)", "play", () => player.toggle());
     this._play.classList.add("play");
-    this._time = element("output", { class: "time" });
+    this._time = element("span", { class: "time", role: "timer" });
     this._notice = element("span", { class: "waiting-for", role: "status" });
     this._rate = element("select", { title: "Speed", onchange: () => (player.rate = Number(this._rate.value)) });
     this._rate.setAttribute("aria-label", "Speed");

@@ -1,22 +1,21 @@
 import { CameraView } from "./camera.js";
 import { CropCutter } from "./crops.js";
-import { element, icon } from "./dom.js";
-import { Feed } from "./feed.js";
-import { statePill } from "./home.js";
+import { element } from "./dom.js";
+import { Heatmap } from "./heatmap.js";
 import { MapView } from "./map.js";
-import { Past } from "./past.js";
+import { Messages } from "./messages.js";
+import { personName } from "./people.js";
 import { PersonPanel } from "./person.js";
 import { Player } from "./player.js";
 import { Recording } from "./recording.js";
 import { SearchPanel } from "./search.js";
 import * as server from "./server.js";
+import { stepWords, TaskBar } from "./status.js";
 import { Timeline } from "./timeline.js";
 import { Transport } from "./transport.js";
 
 const REFRESH_MS = 500; // of everything that is not tied to a frame
 const ADDRESS_EVERY_MS = 3000; // while it plays: browsers refuse pages that change theirs too often
-const HEAT_EVERY_MS = 5000;
-const HEAT_CELL_M = 0.5;
 
 /** One task: its cameras, map, timeline and people, all at the same position and with the same person in focus. */
 export class Workspace {
@@ -29,6 +28,7 @@ export class Workspace {
     this._onError = onError;
     this._place = place;
     this._state = state;
+    this._said = element("p", { class: "unseen", role: "status" });
     this._focus = null;
     this._closed = false;
     this.recording = new Recording(taskId);
@@ -39,8 +39,7 @@ export class Workspace {
   close() {
     this._closed = true;
     clearInterval(this._timer);
-    this._feed?.close();
-    this._past?.close();
+    this._messages?.close();
     this._player?.close();
     this._cutter?.close();
     this._search?.close();
@@ -59,7 +58,7 @@ export class Workspace {
       "+": () => this._transport.faster(1),
       "=": () => this._transport.faster(1),
       "-": () => this._transport.faster(-1),
-      h: () => this._toggleHeat(),
+      h: () => this._heatmap.toggle(),
     };
     const action = actions[event.key] ?? actions[event.key.toLowerCase()];
     action?.();
@@ -72,6 +71,7 @@ export class Workspace {
     this._focus = globalId;
     for (const part of [...this._cameras, this._map, this._timeline]) part.focus = globalId;
     this._person.show(globalId);
+    this._said.textContent = globalId === null ? "Nobody in focus." : `Person ${personName(globalId)} in focus.`;
     if (!tell || this.recording.isFinal) return;
     // Somebody who may only look keeps the focus to themselves.
     server.control(this._taskId, globalId === null ? "clear_focus" : "focus_track", globalId).catch(() => {});
@@ -85,7 +85,7 @@ export class Workspace {
     return {
       taskId: this._taskId,
       status: this.recording.status?.status ?? null,
-      connection: this._connection,
+      connection: this._messages.connection,
       position,
       frame: this.recording.frameAt(position),
       playing,
@@ -116,8 +116,12 @@ export class Workspace {
     }
     if (this._closed) return;
     this._build(found);
-    this._feed = new Feed(this._taskId, (message) => this._take(message), (state) => this._connected(state));
-    this._feed.open();
+    this._messages = new Messages(this.recording, {
+      onTold: (type) => this._told(type),
+      onChange: () => this._showBanner(),
+      onRefused: (error) => this._onError(error),
+    });
+    this._messages.open();
     this._timer = setInterval(() => this._refresh(), REFRESH_MS);
   }
 
@@ -133,7 +137,7 @@ export class Workspace {
     const pick = (globalId, keep = false) => this.focus(globalId === this._focus && !keep ? null : globalId);
     const seek = (position) => this._player.seek(position);
     this._cameras = cameras.map((camera) => new CameraView(camera, recording, pick));
-    this._map = new MapView(recording, pick);
+    this._map = new MapView(recording, cameras, pick);
     const ids = cameras.map((camera) => camera.camera_id);
     this._timeline = new Timeline(recording, ids, pick, seek);
     this._cutter = new CropCutter(recording);
@@ -145,71 +149,34 @@ export class Workspace {
     this._search = new SearchPanel(recording, this._cutter, (sighting) => this._show(sighting));
     this._player = new Player(recording, this._cameras, () => this._draw());
     this._transport = new Transport(this._player, recording);
-    this._heatButton = element(
-      "button",
-      { class: "secondary toggle", type: "button", title: "Where people spend their time (H)", onclick: () => this._toggleHeat(), aria: { pressed: "false" } },
-      icon("heat"),
-      "Heatmap",
-    );
+    this._heatmap = new Heatmap(this._taskId, this._map, this._onError);
+    this._bar = new TaskBar((action) => this._control(action));
     this._banner = element("p", { class: "banner", role: "status", hidden: true });
     const map = element(
       "section",
       { class: "panel map-panel", aria: { label: "Map" } },
-      element("header", {}, element("h2", {}, "Map"), this._heatButton),
+      element("header", {}, element("h2", {}, "Map"), this._heatmap.button),
       this._map.element,
     );
     const grid = element("section", { class: "cameras", aria: { label: "Cameras" } }, ...this._cameras.map((each) => each.element));
     grid.dataset.count = String(cameras.length);
     this.element.replaceChildren(
       this._banner,
+      this._said,
       element("div", { class: "stage" }, grid, this._transport.element, this._timeline.element),
       element("aside", { class: "side" }, map, this._person.element, this._search.element),
     );
-    this._showPlace();
+    const name = this._environment?.name ?? this.recording.status.environment_id;
+    this._place.replaceChildren(element("h1", {}, name));
+    document.title = `${name} · SpotOn`;
+    this._state.replaceChildren(...this._bar.parts);
+    this._showState();
     if (!this.recording.isFinal) this._player.play();
   }
 
-  /** Messages that come while earlier ones are fetched from history wait for them. */
-  _take(message) {
-    if (message.type === "messages_lost") return this._recall();
-    if (this._held && message.type !== "status_update") return this._held.push(message);
-    this._tell(message);
-  }
-
-  async _recall() {
-    if (this._past) return;
-    this._held = [];
-    this.recording.filling = true;
-    this._past = new Past(
-      this._taskId,
-      (message) => this._tell(message),
-      (text) => {
-        this._trouble = text;
-        this._showBanner();
-      },
-    );
-    const firstHeld = () => this._held.find(({ type }) => type === "tracking_update")?.payload.global_frame_index ?? Infinity;
-    this._forgotten = !(await this._past.tell(this.recording.lastFrame + 1, firstHeld));
-    if (this._closed) return;
-    const held = this._held;
-    this._held = this._past = null;
-    this.recording.filling = false;
-    this.recording.version += 1;
-    for (const message of held) this._tell(message);
-    this._showBanner();
-  }
-
-  _tell(message) {
-    const type = this.recording.take(message);
+  _told(type) {
     if (type === "status_update") this._showState();
     if (type === "focus_changed") this.focus(this.recording.focus, { tell: false });
-  }
-
-  _connected(state) {
-    this._connection = state.kind;
-    this._connectionText = state.text;
-    this._showBanner();
-    if (state.status === 401) this._onError({ status: 401, message: state.text });
   }
 
   _draw() {
@@ -228,34 +195,19 @@ export class Workspace {
     this._map.measure();
     this._timeline.refresh();
     this._person.refresh();
-    if (this._heatOn && performance.now() - this._heatAt > HEAT_EVERY_MS) this._fetchHeat();
-  }
-
-  _showPlace() {
-    const { environment_id: id } = this.recording.status;
-    this._place.replaceChildren(element("b", {}, this._environment?.name ?? id));
-    this._showState();
+    this._heatmap.refresh();
   }
 
   _showState() {
-    const { status } = this.recording;
-    const words = status.status === "COMPLETED" ? "" : (status.details?.error ?? status.current_step);
-    const bar = element("progress", { max: 1, value: status.progress, title: `${Math.round(100 * status.progress)} %` });
-    const absent = [status.details?.absent].flat().filter(Boolean).join("; ");
-    const said = element("span", { class: "step", title: absent || words }, absent ? `${words} (${absent})` : words);
-    this._state.replaceChildren(statePill(status), ...(this.recording.isFinal ? [] : [bar]), said, ...this._controls(status.status));
+    this._bar.show(this.recording.status);
     this._showBanner();
   }
 
   /** The one thing that is wrong, if anything is. */
   _showBanner() {
-    const { status, batches } = this.recording;
-    let text = "";
-    if (["waiting", "refused"].includes(this._connection)) text = this._connectionText;
-    else if (status.status === "FAILED") text = `The task failed: ${status.details?.error ?? status.current_step}`;
-    else if (this._trouble) text = this._trouble;
-    else if (this._forgotten && !batches.length) text = "What this task saw is no longer kept, so it cannot be watched: start it again.";
-    else if (this._forgotten) text = "The first results of this task are no longer kept: what is shown begins later.";
+    const { status } = this.recording;
+    const failed = status.status === "FAILED" ? `The task failed: ${stepWords(status) || "nothing more is known."}` : "";
+    const text = failed || this._messages?.trouble || "";
     this._banner.hidden = !text;
     if (this._banner.textContent !== text) this._banner.textContent = text;
   }
@@ -288,7 +240,7 @@ export class Workspace {
     } else if (person) {
       const found = recording.people.get(person);
       if (found) return this._goTo({ frame: found.firstFrame, person });
-      if (!recording.isWhole || this._connection !== "ended") return;
+      if (!recording.isWhole || this._messages.connection !== "ended") return;
       this._at = {};
       this._onError(new Error(`Nobody in this task is called ${person}.`));
     }
@@ -304,41 +256,10 @@ export class Workspace {
     this._onMove(this._taskId, { t: t || null, person: this._focus });
   }
 
-  _controls(status) {
-    if (this.recording.isFinal) return [];
-    const button = (action, label, name) => {
-      const made = element("button", { class: "ghost", type: "button", title: label, onclick: () => this._control(action) }, icon(name));
-      made.setAttribute("aria-label", label);
-      return made;
-    };
-    const hold = status === "PAUSED" ? button("resume", "Resume processing", "play") : button("pause", "Pause processing", "pause");
-    return [hold, button("cancel", "Cancel processing", "stop")];
-  }
-
   async _control(action) {
     try {
       this.recording.status = await server.control(this._taskId, action);
       this._showState();
-    } catch (error) {
-      this._onError(error);
-    }
-  }
-
-  _toggleHeat() {
-    this._heatOn = !this._heatOn;
-    this._heatButton.setAttribute("aria-pressed", String(this._heatOn));
-    if (this._heatOn) return this._fetchHeat();
-    this._map.heat = null;
-    this._map.draw(this._player.position);
-  }
-
-  async _fetchHeat() {
-    this._heatAt = performance.now();
-    try {
-      const heat = await server.heatmap(this._taskId, HEAT_CELL_M);
-      if (!this._heatOn) return;
-      this._map.heat = heat;
-      this._map.draw(this._player.position);
     } catch (error) {
       this._onError(error);
     }

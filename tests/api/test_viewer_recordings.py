@@ -13,20 +13,21 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Request, WebSocketRoute
+from playwright.async_api import Browser, Request, Route, WebSocketRoute
 from pydantic import SecretStr
 
 from api.access.principal import Role
 from api.access.tokens import TokenStore
 from orchestrator.history.pool import open_pool
 from orchestrator.settings import Settings
-from orchestrator.tasks import TaskStatus
+from orchestrator.tasks import Task, TaskStatus
 from tests.api.recordings import (
     BATCHES,
     BITS,
     BLOCK,
     CAMERAS,
     FPS,
+    RECORDED_FROM,
     SITTER,
     SIZE_HW,
     TICKS,
@@ -95,6 +96,21 @@ DISC = """colour => {
     return {x: x / count * scale, y: y / count * scale};
 }"""
 """Where on the map something of a colour is, in px of the page from the map's corner."""
+DROP = """async ({name, kind}) => {
+    const bytes = [];
+    if (name.startsWith('huge')) {
+        const canvas = new OffscreenCanvas(2400, 2400);
+        const context = canvas.getContext('2d');
+        const pixels = context.createImageData(2400, 2400);
+        for (let at = 0; at < pixels.data.length; at++) pixels.data[at] = at % 4 === 3 ? 255 : Math.random() * 255;
+        context.putImageData(pixels, 0, 0);
+        bytes.push(await canvas.convertToBlob({type: kind}));
+    }
+    const data = new DataTransfer();
+    data.items.add(new File(bytes, name, {type: kind}));
+    document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true}));
+}"""
+"""Drops a file on the page: what is huge has 17 MB, everything else is empty."""
 COLOURS = {WALKER: [0x5C, 0xB3, 0xFF], SITTER: [0x5F, 0xD4, 0x8B]}
 
 
@@ -288,8 +304,18 @@ async def test_late_results_are_waited_for_and_a_lost_server_is_found_again(
         state = await viewer.state()
         assert state["position"] <= state["knownUntil"] == pytest.approx(17 / FPS)
         await assert_fits(viewer, 320)
+        await assert_it_stands_still_unseen(viewer)
+        await page.locator(".row .who").first.click()
+        await page.locator(".bar[data-camera=k1]").focus()
+        await page.evaluate("() => window.spoton.seek(1.8)")
         await found.ticks(range(18, TICKS))
-        await viewer.until("now.playing && now.waiting === null && now.position > 1.6")
+        await viewer.until("now.playing && now.waiting === null && now.position > 1.9")
+        assert await page.locator(".bar[data-camera=k1]:focus").count() == 1
+        await page.locator("[aria-label='Cancel processing']").click()
+        await page.locator("dialog[open]", has_text="Cancel this task?").wait_for()
+        await page.keyboard.press("Escape")
+        assert await page.locator("dialog[open]").count() == 0
+        assert (await viewer.state())["status"] == "PROCESSING"
         await page.route("**/health", lambda route: route.abort())
         await sockets[0].close(code=1012, reason="restarting")
         banner = page.locator(".banner")
@@ -354,6 +380,46 @@ async def test_the_map_is_clicked_and_shows_where_people_spend_their_time(viewer
     await page.wait_for_function(f"async before => await ({warm})() === before", arg=cold, timeout=5_000)
 
 
+async def test_a_task_that_saw_nothing_says_so_and_pictures_are_looked_at_before_they_are_sent(
+    viewer: ViewerPage, court: Settings
+) -> None:
+    async with worker(court) as found:
+        await found.enter(TaskStatus.CANCELLED)
+        task = found.task
+    page = viewer.page
+    await page.goto(f"{viewer.url}/#/task/{task.id}")
+    await viewer.until("now.connection === 'ended'")
+    await page.locator(".screen .notice", has_text="No video of this task").nth(len(CAMERAS) - 1).wait_for()
+    await page.locator(".map-frame .notice", has_text="Nobody was given a place").wait_for()
+    await page.locator(".timeline .notice", has_text="Nobody was identified.").wait_for()
+    sent: list[int] = []
+
+    async def on_search(route: Route) -> None:
+        sent.append(len(route.request.post_data_buffer or b""))
+        await route.fulfill(json={"sightings": [sighting(task, WALKER, 0.9), sighting(task, SITTER, 0.2)]})
+
+    await page.route("**/search", on_search)
+    said = page.locator(".search .facts")
+    for name, kind, words in (
+        ("notes.txt", "text/plain", "notes.txt is no JPEG, PNG or WebP picture."),
+        ("empty.png", "image/png", "empty.png is empty."),
+        ("huge.png", "image/png", "One track, the most similar person first."),
+    ):
+        await page.evaluate(DROP, {"name": name, "kind": kind})
+        await said.filter(has_text=words).wait_for(timeout=20_000)
+    assert len(sent) == 1
+    assert 10_000 < sent[0] < 8_000_000
+    assert await page.locator(".result").count() == 1
+    await page.locator("button", has_text="Show 1 less similar").click()
+    assert await page.locator(".result").count() == 2
+
+
+def sighting(task: Task, who: int, similarity: float) -> dict[str, Any]:
+    """One result of a search, as the API words it."""
+    seen_at = {"camera_id": "k1", "global_frame_index": 3, "time": RECORDED_FROM.isoformat(), "bbox": [0, 0, 9, 9]}
+    return {"task_id": task.id, "global_id": person(task, who), "similarity": similarity, **seen_at}
+
+
 async def test_who_has_to_say_who_they_are_is_asked(viewer: ViewerPage, court: Settings, serve, done: str) -> None:
     guarded = court.model_copy(update={"access": "on", "ticket_key": SecretStr("k" * 32)})
     async with open_pool(guarded) as pool:
@@ -401,6 +467,17 @@ async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:
     await page.locator(".opblock", has_text="/api/v1/processing-tasks/start").first.click()
     await page.locator(".opblock.is-open").wait_for()
     assert [url for url in asked if not url.startswith((viewer.url, "data:"))] == []
+
+
+async def assert_it_stands_still_unseen(viewer: ViewerPage) -> None:
+    """As when another tab is in front: the browser calls no step of the screen, and the videos wait."""
+    await viewer.page.evaluate("""() => {
+        for (const video of document.querySelectorAll('video')) video.play().catch(() => {});
+        Object.defineProperty(document, 'hidden', {get: () => true, configurable: true});
+        document.dispatchEvent(new Event('visibilitychange'));
+    }""")
+    assert await viewer.page.evaluate("() => [...document.querySelectorAll('video')].every(video => video.paused)")
+    await viewer.page.evaluate("() => delete document.hidden")
 
 
 async def assert_fits(viewer: ViewerPage, width: int) -> None:
