@@ -6,22 +6,23 @@ Synchronous; the live pipeline and recorded detections go through the same code.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from orchestrator.association import place_spread, topology_of
-from orchestrator.feet import CUT_FOOT_ERROR, FOOT_ERROR, Feet
+from orchestrator.errors import ModelContractError
+from orchestrator.feet import CUT_FOOT_ERROR, FOOT_ERROR, Feet, statures
 from orchestrator.homography import Homography
 from orchestrator.identity.ids import global_id, person_of
 from orchestrator.identity.recording import Looks, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
 from orchestrator.settings import Settings
 from orchestrator.site import Camera, Environment
-from orchestrator.values import Float32, Float64, Int64
+from orchestrator.values import Bool, Float32, Float64, Int64
 
 HIDDEN_FOOT_ERROR = 0.2
-"""Standard error downwards, as a share of the box's height, of feet that stature placed. More than at one tick: over
+"""Standard error downwards, as a share of the person's height, of feet that stature placed. More than at one tick: over
 the seconds for which somebody is hidden, a wrong stature is wrong to one side."""
 EDGE = 0.995
 """Boxes that reach this share of the way to the lowest edge of all are taken to be cut by the frame."""
@@ -84,7 +85,11 @@ def name_again(
 
     Returns:
         All tracks, stretch by stretch; those of one track follow each other without a gap.
+
+    Raises:
+        ModelContractError: the embeddings of two cameras differ in length.
     """
+    _check_dimensions(tracks)
     row_of = {camera.id: row for row, camera in enumerate(cameras)}
     people = [((row_of[camera], track), person_of(name)) for (camera, track), name in names.items()]
     recording = make_recording(
@@ -112,11 +117,30 @@ def name_again(
     ]
 
 
+def _check_dimensions(tracks: Mapping[str, StoredTracks]) -> None:
+    known = {camera: item.looks.shape[1] for camera, item in tracks.items() if len(item.looks)}
+    for camera, dimension in known.items():
+        first = next(iter(known))
+        if dimension != known[first]:
+            raise ModelContractError(
+                f"embeddings of {dimension} values in camera {camera}, of {known[first]} in camera {first}"
+            )
+
+
 def _sightings(item: StoredTracks, homography: Homography | None) -> Sightings:
-    spread = np.full((len(item.frames), 3), np.nan)
+    known = np.isfinite(item.map_xy).all(axis=1, keepdims=True)
+    item = replace(item, map_xy=np.where(known, item.map_xy, np.nan))
+    spread, stature = np.full((len(item.frames), 3), np.nan), np.zeros(len(item.frames))
     if homography is not None:
         spread = place_spread(homography, _feet(item, homography))
-    return Sightings(item.track_ids, item.frames, item.boxes, item.map_xy, spread)
+        stature = statures(homography, item.boxes, ~_cut(item.boxes))
+    return Sightings(item.track_ids, item.frames, item.boxes, item.map_xy, spread, stature)
+
+
+def _cut(boxes: Float32) -> Bool:
+    """[N] whether the frame cuts head or feet."""
+    lowest = boxes[:, 3].max(initial=0.0)
+    return np.asarray((boxes[:, 1] <= (1 - EDGE) * lowest) | (boxes[:, 3] >= EDGE * lowest), np.bool_)
 
 
 def _feet(item: StoredTracks, homography: Homography) -> Feet:
@@ -127,5 +151,6 @@ def _feet(item: StoredTracks, homography: Homography) -> Feet:
     with np.errstate(invalid="ignore"):
         moved = np.abs(points[:, 1] - bottom) > FOOT_ERROR / 2 * height
     cut = bottom >= EDGE * bottom.max(initial=0.0)
-    downwards = np.where(moved, HIDDEN_FOOT_ERROR, np.where(cut, CUT_FOOT_ERROR, FOOT_ERROR))
-    return Feet(points, np.column_stack([FOOT_ERROR * height, downwards * height]), np.ones(len(points), np.bool_))
+    tall = points[:, 1] - item.boxes[:, 1]
+    downwards = np.where(moved, HIDDEN_FOOT_ERROR * tall, np.where(cut, CUT_FOOT_ERROR, FOOT_ERROR) * height)
+    return Feet(points, np.column_stack([FOOT_ERROR * height, downwards]), np.ones(len(points), np.bool_))

@@ -81,9 +81,7 @@ class FootModel:
         bottom = foot_points(boxes)
         height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
         errors = np.stack([FOOT_ERROR * height, np.where(cut[:, 3], CUT_FOOT_ERROR, FOOT_ERROR) * height], axis=1)
-        weight = self._homography.weight(bottom)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_k = np.where(weight > 0, np.log(height / weight), np.nan)
+        log_k = _log_k(self._homography, boxes)
         whole = ~(cut[:, 1] | cut[:, 3]) & np.isfinite(log_k)
         self._count(log_k[whole & sure])
         usual = self._usual()
@@ -116,17 +114,13 @@ class FootModel:
         self._tracks = {track: values for track, values in self._tracks.items() if values[2] >= before_tick}
 
     def _count(self, log_k: Float64) -> None:
-        bins = np.floor(log_k / LOG_STEP).astype(np.int64)
-        self._counts += np.bincount(bins[(bins >= 0) & (bins < LOG_BINS)], minlength=LOG_BINS)
+        self._counts += _histogram(log_k)
         if self._counts.sum() > MEMORY_BOXES:
             self._counts /= 2
 
     def _usual(self) -> float | None:
         """Log of k; None before enough people were seen whole."""
-        if self._counts.sum() < MIN_BOXES:
-            return None
-        smooth = np.convolve(self._counts, SMOOTHING, "same")
-        return float((smooth.argmax() + 0.5) * LOG_STEP)
+        return _commonest(self._counts)
 
     def _known(self, track_ids: Int64) -> Float64:
         """[N, 2] relative stature and whole boxes seen; stature 0 while too few were."""
@@ -163,6 +157,42 @@ class FootModel:
         with np.errstate(divide="ignore", invalid="ignore"):
             rise = k * at_top / (1 - k * slope)
         return np.stack([u, np.where((at_top > 0) & (rise > 0), top + rise, -np.inf)], axis=1)
+
+
+def statures(homography: Homography, boxes: Float32, whole: Bool) -> Float64:
+    """By how much the boxes of a camera are higher than its upright people are at their places.
+
+    Args:
+        homography: of the camera.
+        boxes: [N, 4] xyxy px, of many ticks.
+        whole: [N] False where the frame cuts them.
+
+    Returns:
+        [N] in log h; NaN where it is not known, 0 where too few were seen whole to tell what is usual.
+    """
+    log_k = np.where(whole, _log_k(homography, boxes), np.nan)
+    usual = _commonest(_histogram(log_k[np.isfinite(log_k)]))
+    return np.zeros(len(boxes)) if usual is None else log_k - usual
+
+
+def _log_k(homography: Homography, boxes: Float32) -> Float64:
+    """[N] log of h / w; NaN beyond the horizon."""
+    weight = homography.weight(foot_points(boxes))
+    height = (boxes[:, 3] - boxes[:, 1]).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(weight > 0, np.log(height / weight), np.nan)
+
+
+def _histogram(log_k: Float64) -> Float64:
+    bins = np.floor(log_k / LOG_STEP).astype(np.int64)
+    return np.bincount(bins[(bins >= 0) & (bins < LOG_BINS)], minlength=LOG_BINS).astype(np.float64)
+
+
+def _commonest(counts: Float64) -> float | None:
+    """Log of k; None before enough people were seen whole."""
+    if counts.sum() < MIN_BOXES:
+        return None
+    return float((np.convolve(counts, SMOOTHING, "same").argmax() + 0.5) * LOG_STEP)
 
 
 def _is_hidden(relative: Float64, known: Float64, boxes: Float32) -> Bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from orchestrator.boxes import iou
+from orchestrator.feet import SHORTEST, TALLEST
 from orchestrator.identity.evidence import WALKING_SPEED_M_S
 from orchestrator.identity.recording import Recording
 from orchestrator.identity.tables import normalised
@@ -44,9 +45,15 @@ class Fragments:
     """[F, D] mean embedding, L2-normalised; zeros where there is none."""
     views: Int64
     """[F] number of embeddings in the mean."""
+    upright: Bool
+    """[F] False for what cannot be a person who stands at its place: somebody who sits, or whose feet nobody sees."""
 
     def __len__(self) -> int:
         return len(self.tracklets)
+
+    def owners(self) -> Int64:
+        """[N] the fragment of each sighting of the recording."""
+        return np.repeat(np.arange(len(self)), np.diff(self.rows, axis=1).ravel())
 
 
 def cut(recording: Recording, threshold: float) -> Fragments:
@@ -64,7 +71,8 @@ def cut(recording: Recording, threshold: float) -> Fragments:
     looks, views = _mean_looks(recording, tracklets, begins)
     seen = np.column_stack([recording.frames[first_rows], recording.frames[last_rows - 1]])
     rows = np.column_stack([first_rows, last_rows])
-    return Fragments(tracklets, recording.cameras[tracklets], spans, seen, rows, looks, views)
+    upright = _upright(recording, first_rows, tracklets)
+    return Fragments(tracklets, recording.cameras[tracklets], spans, seen, rows, looks, views, upright)
 
 
 def _cut_rows(recording: Recording, threshold: float) -> Int64:
@@ -136,6 +144,26 @@ def _change(looks: Float32, threshold: float) -> int:
     cosine = (normalised(before) * normalised(after)).sum(axis=1)
     least = int(cosine.argmin())
     return least + LEAST_VIEWS if cosine[least] < threshold else 0
+
+
+def _upright(recording: Recording, first_rows: Int64, tracklets: Int64) -> Bool:
+    """[F] by the mean stature of a piece, or of its whole tracklet, since walls hide feet for a while."""
+    owner = np.searchsorted(first_rows, np.arange(len(recording.frames)), "right") - 1
+    own = _mean_statures(recording, owner, len(first_rows))
+    whole = _mean_statures(recording, recording.tracklets, len(recording))
+    return _is_upright(own) | _is_upright(whole)[tracklets]
+
+
+def _is_upright(stature: Float64) -> Bool:
+    return np.asarray((stature >= SHORTEST) & (stature <= TALLEST), np.bool_)
+
+
+def _mean_statures(recording: Recording, owner: Int64, count: int) -> Float64:
+    """[count] over the sightings of each owner; NaN where none is known."""
+    known = np.isfinite(recording.statures)
+    seen = np.bincount(owner[known], minlength=count)
+    total = np.bincount(owner[known], recording.statures[known], count)
+    return np.where(seen > 0, total / np.maximum(seen, 1), np.nan)
 
 
 def _overlaps(recording: Recording) -> Float32:

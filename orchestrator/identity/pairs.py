@@ -154,7 +154,7 @@ def _at_once(
     recording: Recording, fragments: Fragments, topology: Topology, density: float
 ) -> tuple[Int64, Float64, Bool]:
     """Codes of pairs seen at one tick, rising, their nats, and whether one camera sees both."""
-    owner = np.repeat(np.arange(len(fragments)), np.diff(fragments.rows, axis=1).ravel())
+    owner = fragments.owners()
     parts = [_Sums.empty()]
     for one, other in _sightings_at_once(recording):
         parts.append(_compare(recording, fragments, topology, owner, one, other))

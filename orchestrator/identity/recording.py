@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from orchestrator.values import Float32, Float64, Int64
+from orchestrator.values import Bool, Float32, Float64, Int64
 
 SAMPLE_HZ = 4.0
 """Sightings a second that are looked at: somebody walks 0.4 m meanwhile, about as far as places are wrong."""
@@ -15,7 +15,7 @@ SAMPLE_HZ = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Where the tracks of one camera were, row by row in any order."""
+    """Where the tracks of one camera were, row by row in any order; of a track twice at one tick the first counts."""
 
     track_ids: Int64
     """[N]"""
@@ -27,6 +27,8 @@ class Sightings:
     """[N, 2] metres; NaN where unknown."""
     spread: Float64
     """[N, 3] covariance of ``map_xy`` as xx, xy, yy, square metres; NaN where unknown."""
+    statures: Float64
+    """[N] log of the box's height over that of an upright person there; NaN where unknown, 0 without a map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,8 @@ class Recording:
     """[N, 2]"""
     spread: Float64
     """[N, 3]"""
+    statures: Float64
+    """[N]"""
     look_tracklets: Int64
     """[L] rising."""
     look_frames: Int64
@@ -74,6 +78,11 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.track_ids)
+
+    def unplaced(self, rows: Bool) -> Recording:
+        """The same without the places of the sightings ``rows`` [N]."""
+        map_xy, spread = (np.where(rows[:, None], np.nan, column) for column in (self.map_xy, self.spread))
+        return replace(self, map_xy=map_xy, spread=spread)
 
     def moments(self) -> list[Int64]:
         """The rows of sightings that one camera had at one tick, for every camera and tick."""
@@ -123,6 +132,7 @@ def make_recording(
         np.concatenate([np.zeros((0, 4), np.float32), *(item.boxes for item in rows)]),
         np.concatenate([np.zeros((0, 2)), *(item.map_xy for item in rows)]),
         np.concatenate([np.zeros((0, 3)), *(item.spread for item in rows)]),
+        np.concatenate([np.zeros(0), *(item.statures for item in rows)]),
         *_join_looks(looks, cameras, track_ids),
     )
 
@@ -140,15 +150,15 @@ class _Block:
 
 def _thinned(item: Sightings, step: int) -> _Block:
     order = np.lexsort((item.frames, item.track_ids))
+    again = (np.diff(item.track_ids[order]) == 0) & (np.diff(item.frames[order]) == 0)
+    order = order[np.append(True, ~again)[: len(order)]]
     track_ids, first, owner = np.unique(item.track_ids[order], return_index=True, return_inverse=True)
     last = np.append(first[1:], len(order)) - 1 if len(order) else first
     frames = item.frames[order]
     kept = frames % step == 0
     kept[first] = kept[last] = True
     taken = order[kept]
-    rows = Sightings(
-        item.track_ids[taken], item.frames[taken], item.boxes[taken], item.map_xy[taken], item.spread[taken]
-    )
+    rows = Sightings(*(getattr(item, column.name)[taken] for column in fields(item)))
     return _Block(track_ids, np.column_stack([frames[first], frames[last]]), rows, owner.ravel()[kept])
 
 

@@ -48,6 +48,7 @@ def look_again(recording: Recording, topology: Topology, threshold: float) -> St
         nothing = np.zeros(0, np.int64)
         return Stretches(nothing, np.zeros((0, 2), np.int64), nothing)
     fragments = cut(recording, threshold)
+    recording = recording.unplaced(~fragments.upright[fragments.owners()])
     density = density_of_people(recording)
     pairs = find_pairs(recording, fragments, find_ends(recording, fragments), topology, density, threshold)
     groups = Clustering(
@@ -57,19 +58,26 @@ def look_again(recording: Recording, topology: Topology, threshold: float) -> St
 
 
 def _number(recording: Recording, fragments: Fragments, groups: Int64) -> Int64:
-    """The person [F] of each fragment: each group takes the number that most of its ticks had online, once."""
+    """The person [F] of each fragment: each group takes the number that most of its ticks had online, once.
+
+    A group of which nobody ever stood upright is no person by itself: its pieces stay with whom they had online.
+    """
     before = recording.people[fragments.tracklets]
     ticks = (fragments.spans[:, 1] - fragments.spans[:, 0] + 1).astype(np.float64)
-    shared = np.zeros((int(groups.max()) + 1, int(before.max(initial=0)) + 1))
     named = before != NOBODY
-    np.add.at(shared, (groups[named], before[named]), ticks[named])
+    standing = np.bincount(groups, fragments.upright)[groups] > 0
+    counted = named & standing
+    names, column = np.unique(before[counted], return_inverse=True)
+    shared = np.zeros((int(groups.max()) + 1, len(names)))
+    np.add.at(shared, (groups[counted], column), ticks[counted])
     number = np.full(len(shared), NOBODY)
     rows, columns = linear_sum_assignment(shared, maximize=True)
     taken = shared[rows, columns] > 0
-    number[rows[taken]] = columns[taken]
+    number[rows[taken]] = names[columns[taken]]
     new = np.flatnonzero((number == NOBODY) & shared.any(axis=1))
     number[new] = before.max(initial=NOBODY) + 1 + np.arange(len(new))
-    return np.where(named, number[groups], NOBODY)
+    people = np.where(standing, number[groups], np.where(np.isin(before, number), before, NOBODY))
+    return np.where(named, people, NOBODY)
 
 
 def _stretches(fragments: Fragments, people: Int64, step: int) -> Stretches:
@@ -110,7 +118,7 @@ def _doubles(fragments: Fragments, people: Int64, step: int) -> dict[int, list[t
     begin = np.where(tail, sure[rows] + 1, fragments.seen[rows, 0])
     end = np.where(tail, fragments.spans[rows, 1], sure[rows])
     strength = np.where(tail, 0, length[rows])
-    place = people[rows] * (int(fragments.cameras.max()) + 1) + fragments.cameras[rows]
+    place = np.unique(np.column_stack([people, fragments.cameras])[rows], axis=0, return_inverse=True)[1].ravel()
     found: dict[int, list[tuple[int, int]]] = {}
     standing: list[int] = []
     for item in np.lexsort((begin, place)).tolist():

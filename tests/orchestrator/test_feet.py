@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from orchestrator.feet import FootModel
+from orchestrator.feet import FootModel, statures
 from orchestrator.homography import Homography, foot_points
 
 TILT, FOCAL, CENTRE, UP = np.deg2rad(20), 1000.0, np.array([960.0, 540.0]), 4.0
@@ -113,3 +113,20 @@ def test_a_restored_model_goes_on_alike(model, homography):
 def test_tracks_that_are_gone_are_forgotten(model):
     model.forget(60)
     assert model.state()["tracks"].shape == (0, 4)
+
+
+def test_statures_are_those_of_upright_people_at_their_places(homography):
+    many = boxes(np.random.default_rng(1).uniform([-3, 8], [3, 16], (100, 2)))
+    low = boxes([[0, 12], [1, 9]], 0.85)
+    found = statures(homography, np.vstack([many, low]), np.append(np.ones(101, bool), False))
+    assert np.allclose(found[:100], 0, atol=0.15)
+    assert found[100] == pytest.approx(np.log(0.5), abs=0.15)
+    assert np.isnan(found[101])
+    assert not statures(homography, low, np.ones(2, bool)).any()  # too few to tell
+
+
+def test_boxes_beyond_the_horizon_or_without_height_have_no_stature(homography):
+    many = boxes(np.random.default_rng(1).uniform([-3, 8], [3, 16], (100, 2)))
+    high = np.array([[900, 10, 940, 90], [900, 500, 940, 500]], np.float32)
+    found = statures(homography, np.vstack([many, high]), np.ones(102, bool))
+    assert not np.isfinite(found[100:]).any()

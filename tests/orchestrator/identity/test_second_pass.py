@@ -22,15 +22,15 @@ class Scene:
     """Tracks written down camera by camera; image boxes are map places at 100 px a metre."""
 
     def __init__(self, cameras: int = 2) -> None:
-        self.rows: list[list[tuple[int, int, float, float]]] = [[] for _ in range(cameras)]
+        self.rows: list[list[tuple[int, int, float, float, float]]] = [[] for _ in range(cameras)]
         self.looks: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in range(cameras)]
         self.people: dict[tuple[int, int], int] = {}
 
-    def track(self, camera, track, frames, place, look=None, person=NEW):
+    def track(self, camera, track, frames, place, look=None, person=NEW, stature=0.0):
         """``place(seconds)`` on the map; None without a homography. Online, each track was somebody new."""
         for frame in frames:
             x, y = place(frame / RATE) if place else (np.nan, np.nan)
-            self.rows[camera].append((track, frame, x, y))
+            self.rows[camera].append((track, frame, x, y, stature))
             if look is not None and frame % 10 == 0:
                 self.looks[camera].append((track, frame, look))
         if person is not None:
@@ -45,14 +45,14 @@ class Scene:
         )
 
     def _sightings(self, rows, shuffle):
-        table = np.array(rows, float).reshape(-1, 4)
+        table = np.array(rows, float).reshape(-1, 5)
         if shuffle is not None:
             table = np.random.default_rng(shuffle).permutation(table)
-        places = table[:, 2:]
+        places = table[:, 2:4]
         centre = np.where(np.isfinite(places), places * 100, table[:, :1] * 500)
         boxes = np.hstack([centre - np.array([20, 120]), centre + np.array([20, 0])]).astype(np.float32)
         spread = np.where(np.isfinite(places[:, :1]), SPREAD, np.nan)
-        return Sightings(table[:, 0].astype(int), table[:, 1].astype(int), boxes, places, spread)
+        return Sightings(table[:, 0].astype(int), table[:, 1].astype(int), boxes, places, spread, table[:, 4])
 
     def _looks(self, rows):
         vectors = np.array([look for *_, look in rows], np.float32).reshape(len(rows), -1 if rows else 0)
@@ -224,6 +224,28 @@ def test_nobody_has_two_boxes_of_one_camera_at_once_whatever_the_evidence():
             person = next(p for first, last, p in table[camera, track] if first <= frame <= last)
             assert person == -1 or (camera, frame, person) not in seen
             seen.add((camera, frame, person))
+
+
+def test_who_sits_has_no_place_and_stays_with_whom_they_had():
+    sits = np.log(0.4)
+    scene = Scene()
+    scene.track(0, 1, range(60), east(0, speed=0.1), person=3)
+    scene.track(0, 2, range(60), east(8, speed=0.1), person=4)
+    scene.track(1, 1, range(60), east(4, speed=0), person=3, stature=sits)  # two metres and more from everybody
+    scene.track(1, 2, range(60), east(8, speed=0), person=3, stature=sits)  # would be 4 by the place; 3 is there twice
+    scene.track(1, 3, range(60), east(20, speed=0), person=5, stature=sits)  # nobody who stands has this name
+    person_of, _ = named(scene.recording())
+    assert (person_of(0, 1, 30), person_of(0, 2, 30), person_of(1, 1, 30)) == (3, 4, 3)
+    assert (person_of(1, 2, 30), person_of(1, 3, 30)) == (-1, -1)
+
+
+@pytest.mark.parametrize("parts", [(0.0, np.nan), (np.nan, 0.0), (0.1, np.log(0.5))])
+def test_who_was_seen_to_stand_once_is_a_person(parts):
+    scene = Scene()
+    for part, stature in enumerate(parts):  # with a pause, after which the track is looked at anew
+        scene.track(0, 1, range(40 * part, 40 * part + 20), east(0, speed=0), person=3, stature=stature)
+    person_of, _ = named(scene.recording())
+    assert person_of(0, 1, 5) == person_of(0, 1, 55) == 3
 
 
 def test_who_sits_still_is_known_again_in_the_same_place_without_any_look():
