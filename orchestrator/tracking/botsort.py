@@ -1,8 +1,8 @@
 """BoT-SORT as SpotOn runs it: for a camera that stands still, between numpy arrays.
 
 BoxMOT's public ``update`` wraps arrays into torch structures and checks each several times, and asks its tracks for
-their boxes one by one: with five people a frame, a third of its time. ``tailor`` and ``follow`` leave that out. Looks
-apart (``heed_looks``), the tracks are the same.
+their boxes one by one: with five people a frame, a third of its time. ``tailor`` and ``follow`` leave that out. What
+may be matched is widened (``widen_search``); else the tracks are the same.
 """
 
 from __future__ import annotations
@@ -26,7 +26,12 @@ PROXIMITY_DISTANCE = 0.5
 WALK_HEIGHTS_S = 0.9
 """Body heights that somebody walks in a second: 1.5 m at 1.7 m."""
 REACH_AT_ONCE = 0.3
-"""Body heights by which a box and the filter's guess of it differ anyway."""
+"""Body heights by which a box and the filter's guess of it differ anyway, if the look is the same."""
+STEP_AT_ONCE = 0.1
+"""The same where nothing but the place speaks for it: two standard errors of a detector's box."""
+NO_STEP, LONGEST_STEP = 0.5, 0.7
+"""Costs of a match by nearness alone: more than that of boxes that overlap by half, and no more than what BoT-SORT
+accepts of a tentative track."""
 LIKE_HEIGHT = 0.6
 """Least ratio of one person's two heights before and after a gap: they may have walked, or be cut by a frame's edge."""
 
@@ -55,8 +60,7 @@ def tailor(engine: Any, rate: float) -> None:
     """Replaces what BoxMOT's ``BotSort`` does with track objects one by one; ``follow`` then takes its ticks."""
     engine._association_boxes = _boxes_of
     engine.format_outputs = _ids_and_rows
-    if engine.use_embeddings:
-        heed_looks(engine, rate)
+    widen_search(engine, rate)
 
 
 def follow(
@@ -94,36 +98,68 @@ def _ids_and_rows(tracks: Sequence[Any], dtype: Any = None) -> Int64:  # noqa: A
     return np.array([(track.id, track.det_ind) for track in tracks], np.int64).reshape(-1, 2)
 
 
-def heed_looks(engine: Any, rate: float) -> None:
-    """Lets looks say more than in BotSort, where they can only speak for a match with a box that overlaps by half.
+def widen_search(engine: Any, rate: float) -> None:
+    """Lets looks and the length of a tick say more than in BotSort, which asks boxes of one person to overlap by half.
 
-    They may speak against a match too, so that people who cross do not swap ids: to the published cost (1 - IoU, or the
+    Looks may speak against a match, so that people who cross do not swap ids: to the published cost (1 - IoU, or the
     cosine distance where that is less) comes the cosine distance by which two looks differ more than one person's do.
-    And a lost track is taken up again by its look wherever its person can have walked meanwhile, as in DeepSORT
+    And a track is taken up by its look wherever its person can have walked since it was last seen, as in DeepSORT
     (Wojke et al. 2017, arXiv:1703.07402): who comes out from behind something is seldom where the filter thinks.
+
+    A track that was seen at the last tick, a tentative one among them, also takes the nearest box within a step's reach
+    (``_steps``). At 12 ticks a second boxes that near overlap anyway; at 2 a walker has left the former box behind.
     """
+    published = engine._unconfirmed_association_cost
+
+    def gaps(tracks: list[Any]) -> Float64:
+        """[T] ticks since each track was seen; those at which the camera gave no frame count too."""
+        missed = max(0.0, (engine._prediction_dt or 0.0) * rate - 1)
+        return np.array([engine.frame_count - track.frame_id for track in tracks]) + missed
+
+    def compare(tracks: list[Any], detections: list[Any]) -> tuple[Float64, Float64]:
+        """Cosine distances [T, N], 1 where there are no looks, and by how much they exceed one person's."""
+        if not engine.use_embeddings:
+            return np.ones((len(tracks), len(detections))), np.zeros((len(tracks), len(detections)))
+        looks = embedding_distance(tracks, detections)
+        return looks, np.clip(looks - engine.appearance_thresh, 0, None)
 
     def cost(tracks: list[Any], detections: list[Any]) -> Float32:
         if not tracks or not detections:
             return np.zeros((len(tracks), len(detections)), np.float32)
-        apart = engine.association_distance(tracks, detections)
-        looks = embedding_distance(tracks, detections)
-        lost_s = np.array([(engine.frame_count - track.frame_id - 1) / rate for track in tracks])
-        lost_s += max(0.0, (engine._prediction_dt or 0.0) - 1 / rate)  # ticks at which the camera gave no frame
-        near = (apart <= engine.proximity_thresh) | _within_reach(tracks, detections, lost_s)
+        apart, gap = engine.association_distance(tracks, detections), gaps(tracks)
+        looks, excess = compare(tracks, detections)
+        near = (apart <= engine.proximity_thresh) | _within(tracks, detections, REACH_AT_ONCE, gap / rate)[0]
         alike = np.where((looks <= engine.appearance_thresh) & near, looks, 1.0)
-        excess = np.clip(looks - engine.appearance_thresh, 0, None)
-        return np.asarray(np.minimum(apart, alike) + excess, np.float32)
+        fresh = gap <= 1 + 1e-6
+        steps = np.where(fresh[:, None], _steps(tracks, detections, gap / rate), 1.0)
+        return np.asarray(np.minimum(np.minimum(apart, steps), alike) + excess, np.float32)
+
+    def tentative_cost(tracks: list[Any], detections: list[Any]) -> Float32:
+        if not tracks or not detections:
+            return np.zeros((len(tracks), len(detections)), np.float32)
+        _, excess = compare(tracks, detections)
+        steps = _steps(tracks, detections, gaps(tracks) / rate)
+        return np.asarray(np.minimum(published(tracks, detections), steps + excess), np.float32)
 
     engine._first_association_cost = cost
+    engine._unconfirmed_association_cost = tentative_cost
 
 
-def _within_reach(tracks: list[Any], detections: list[Any], lost_s: Float64) -> Bool:
-    """[T, N] True for tracks lost for [T] seconds and detections of like height, no farther apart than a walk."""
+def _steps(tracks: list[Any], detections: list[Any], gap_s: Float64) -> Float64:
+    """The cost [T, N] of a step from where each track should be to each detection; 1 beyond what can be walked."""
+    near, share = _within(tracks, detections, STEP_AT_ONCE, gap_s)
+    return np.where(near, NO_STEP + (LONGEST_STEP - NO_STEP) * share, 1.0)
+
+
+def _within(tracks: list[Any], detections: list[Any], at_once: float, gap_s: Float64) -> tuple[Bool, Float64]:
+    """[T, N] whether a detection is of like height and no farther from a track unseen for [T] seconds than a walk.
+
+    And [T, N] the share of that way.
+    """
     track_xywh = np.array([track.mean[:4] for track in tracks])
     found_xywh = np.array([detection.xywh for detection in detections])
     height = np.maximum(track_xywh[:, None, 3], found_xywh[None, :, 3])
     offset = np.linalg.norm(track_xywh[:, None, :2] - found_xywh[None, :, :2], axis=2)
     alike = np.minimum(track_xywh[:, None, 3], found_xywh[None, :, 3]) >= LIKE_HEIGHT * height
-    reach = (REACH_AT_ONCE + WALK_HEIGHTS_S * lost_s[:, None]) * height
-    return np.asarray((lost_s > 1e-6)[:, None] & alike & (offset <= reach))
+    reach = (at_once + WALK_HEIGHTS_S * gap_s[:, None]) * height
+    return np.asarray(alike & (offset <= reach)), np.asarray(offset / reach)

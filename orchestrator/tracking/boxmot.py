@@ -44,6 +44,7 @@ class BoxMotTracker:
         self._camera_id = camera_id
         self._rate = rate
         self._engine: Any = None
+        self._failed = False
         self._memory = self._fresh_memory(0)
         self._rehearse()
 
@@ -62,9 +63,7 @@ class BoxMotTracker:
         try:
             ids, rows = self._follow(boxes, scores, features, frame_index)
         except Exception:  # whatever BoxMOT raises: its state may be half changed, and other cameras go on
-            logger.exception(
-                "camera %s, tick %d: its tracker failed; its tracks begin anew", self._camera_id, frame_index
-            )
+            self._tell_failure(frame_index)
             self._begin_anew()
             return Tracks.empty()
         looks = np.zeros((len(rows), 0), np.float32) if features is None else features[rows]
@@ -118,6 +117,12 @@ class BoxMotTracker:
     def _start(self, dimension: int) -> None:
         self._memory = self._fresh_memory(dimension)
         self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=dimension > 0)
+
+    def _tell_failure(self, tick: int) -> None:
+        """With its traceback the first time: whatever is wrong may be so at every tick."""
+        message = "camera %s, tick %d: its tracker failed; its tracks begin anew (told once)"
+        logger.log(logging.DEBUG if self._failed else logging.ERROR, message, self._camera_id, tick, exc_info=True)
+        self._failed = True
 
     def _begin_anew(self) -> None:
         """Forgets all tracks; the numbers of later ones go on where they were."""

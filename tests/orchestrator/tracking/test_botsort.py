@@ -11,7 +11,7 @@ from boxmot.trackers.factory import create_tracker
 from boxmot.trackers.specs import TrackerSpec
 
 from orchestrator.settings import Settings
-from orchestrator.tracking.botsort import botsort_options, follow, heed_looks, tailor
+from orchestrator.tracking.botsort import botsort_options, follow, tailor, widen_search
 
 RATE = 12.0
 
@@ -38,8 +38,7 @@ def test_the_tracks_are_those_of_the_public_update(with_embeddings):
     looks = random.normal(size=(8, 16))
     short, public = engine(with_embeddings=with_embeddings), engine(with_embeddings=with_embeddings)
     tailor(short, RATE)
-    if with_embeddings:
-        heed_looks(public, RATE)
+    widen_search(public, RATE)
     rows_seen = 0
     for index in range(120):
         feet += steps
@@ -103,3 +102,46 @@ def test_ticks_without_a_frame_are_time_lost_too():
         first, _ = follow(short, box, score, looks, tick / RATE)
     again, _ = follow(short, box + np.array([150, 0, 150, 0], np.float32), score, looks, 28 / RATE)
     assert again.tolist() == first.tolist()
+
+
+def walk_of(rate: float, *, with_embeddings: bool, heights_s: float = 0.85):
+    """The ids and rows, tick by tick, of two people 180 px high who cross the view side by side in four seconds."""
+    short, looks, score = (
+        engine(with_embeddings=with_embeddings),
+        np.eye(16, dtype=np.float32)[:2],
+        np.ones(2, np.float32),
+    )
+    tailor(short, rate)
+    for tick in range(round(4 * rate)):
+        left = 100 + 180 * heights_s * tick / rate
+        boxes = np.array([[left, 100, left + 72, 280], [left + 40, 400, left + 112, 580]], np.float32)
+        yield follow(short, boxes, score, looks if with_embeddings else None, tick / rate)
+
+
+@pytest.mark.parametrize("with_embeddings", [False, True])
+@pytest.mark.parametrize("rate", [1.0, 2.0, 4.0, 12.0])
+def test_walkers_whose_boxes_do_not_overlap_from_tick_to_tick_are_followed(rate, with_embeddings):
+    """At 2 ticks a second a walker's box has left its former place; yet the track is there from the second tick on."""
+    ticks = list(walk_of(rate, with_embeddings=with_embeddings))
+    first = dict(zip(ticks[1][1].tolist(), ticks[1][0].tolist(), strict=True))
+    assert sorted(first) == [0, 1]
+    for ids, rows in ticks[1:]:
+        assert dict(zip(rows.tolist(), ids.tolist(), strict=True)) == first
+
+
+def test_nobody_jumps():
+    """Places between which nobody can have walked are no track by nearness alone."""
+    (_, _), (ids, _), *_ = walk_of(2.0, with_embeddings=False, heights_s=1.9)
+    assert len(ids) == 0
+
+
+def test_a_track_does_not_step_to_somebody_else():
+    looks, score = np.eye(16, dtype=np.float32)[:2], np.ones(1, np.float32)
+    short = engine(with_embeddings=True)
+    tailor(short, 2.0)
+    box = np.array([[100, 100, 172, 280]], np.float32)
+    for tick in range(4):
+        first, _ = follow(short, box, score, looks[:1], tick / 2)
+    found = [follow(short, box + np.float32([80, 0, 80, 0]), score, looks[1:], tick / 2)[0].tolist() for tick in (4, 5)]
+    assert first.tolist() not in found
+    assert found[1] != []
