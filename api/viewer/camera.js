@@ -1,4 +1,4 @@
-import { element } from "./dom.js";
+import { element, icon } from "./dom.js";
 import { drawBoxes, hitBox } from "./overlay.js";
 import * as server from "./server.js";
 import { INTO_FRAME_S, Slot } from "./video.js";
@@ -7,8 +7,8 @@ const TAKE_OVER_MS = 400;
 
 /** One camera's tile: its video, and the boxes of exactly the frame that is on the screen. */
 export class CameraView {
-  /** `onPick(globalId)` is called when a person's box is clicked, with null beside all boxes. */
-  constructor(camera, recording, onPick) {
+  /** `onPick(globalId)` is called when a person's box is clicked, with null beside all boxes; `onEnlarge(view)`. */
+  constructor(camera, recording, onPick, onEnlarge) {
     this.id = camera.camera_id;
     this.shown = null; // {batch, mediaTime, frame, exact, boxes}: what is on the screen now
     this._recording = recording;
@@ -20,11 +20,13 @@ export class CameraView {
     this._back = new Slot(recording.taskId, (slot) => this._onFrame(slot));
     this._pending = null; // the slot that takes over with its first frame
     this._front.video.classList.add("front");
-    this._name = element("figcaption", {}, element("b", {}, this.id), ` ${camera.name === this.id ? "" : camera.name}`);
+    const name = element("span", { class: "name" }, element("b", {}, this.id), ` ${camera.name === this.id ? "" : camera.name}`);
     this._count = element("span", { class: "count" });
-    this._name.append(this._count);
+    this._enlarge = element("button", { class: "ghost", type: "button", onclick: () => onEnlarge(this) }, icon("enlarge"));
+    const caption = element("figcaption", {}, name, this._count, this._enlarge);
     this.screen = element("div", { class: "screen" }, this._front.video, this._back.video, this._canvas, this._notice);
-    this.element = element("figure", { class: "camera", data: { camera: this.id } }, this.screen, this._name);
+    this.element = element("figure", { class: "camera", data: { camera: this.id } }, this.screen, caption);
+    this.large = false;
     if (this._size) this.screen.style.aspectRatio = `${this._size[0]} / ${this._size[1]}`;
     this._canvas.addEventListener("click", (event) => {
       const hit = this._hit(event);
@@ -34,6 +36,19 @@ export class CameraView {
       this._canvas.style.cursor = this._hit(event)?.globalId ? "pointer" : "default";
     });
     new ResizeObserver(() => this.redraw()).observe(this._canvas);
+  }
+
+  /** Whether it stands large above the other cameras. */
+  set large(large) {
+    this._large = large;
+    this.element.classList.toggle("large", large);
+    const label = large ? `${this.id} as large as the others` : `Enlarge ${this.id}`;
+    this._enlarge.title = label;
+    this._enlarge.setAttribute("aria-label", label);
+  }
+
+  get large() {
+    return this._large;
   }
 
   /** Who is emphasised in the overlay; null for everybody alike. */

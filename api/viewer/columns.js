@@ -27,12 +27,21 @@ export class Columns {
 
   /** The first row whose first column is at least `value`, in a rising column; `length` when there is none. */
   lowerBound(value) {
+    return this._first((found) => found >= value);
+  }
+
+  /** The first row whose first column is more than `value`, in a rising column; `length` when there is none. */
+  upperBound(value) {
+    return this._first((found) => found > value);
+  }
+
+  _first(isBeyond) {
     let low = 0;
     let high = this.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.get(middle) < value) low = middle + 1;
-      else high = middle;
+      if (isBeyond(this.get(middle))) high = middle;
+      else low = middle + 1;
     }
     return low;
   }

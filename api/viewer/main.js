@@ -73,6 +73,7 @@ function helpDialog() {
     ["← →", "one frame back or on (with Shift: five seconds)"],
     ["↑ ↓", "the person before or after, in focus"],
     ["− +", "slower, faster"],
+    ["1 … 9", "that camera large, or as the others"],
     ["H", "heatmap on or off"],
     ["Esc", "nobody in focus"],
     ["?", "this help"],

@@ -1,3 +1,4 @@
+import { Ticks } from "./ticks.js";
 import { Tracklet } from "./tracklet.js";
 
 const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
@@ -23,7 +24,8 @@ export class Recording {
     this.filling = false; // whether earlier ticks are still on their way from history
     this.version = 0; // rises with everything that changes what is drawn
     this.lastFrame = -1;
-    this._ticks = new Map(); // camera -> batch index -> [{time, frame, shown: [tracklet, row, ...]}] by time
+    this._ticks = new Map(); // camera -> batch index -> Ticks
+    this._numbered = []; // tracklets by number
     this._people = { version: -1, found: new Map() };
   }
 
@@ -85,7 +87,7 @@ export class Recording {
   /** When a camera's file shows the frame of a tick, seconds; null where it shows none. */
   mediaTimeOf(cameraId, frame) {
     const batch = this.batches.findLast((each) => each.startFrame <= frame);
-    return this._ticksOf(cameraId, batch?.index).find((tick) => tick.frame === frame)?.time ?? null;
+    return this._ticksOf(cameraId, batch?.index)?.timeOf(frame) ?? null;
   }
 
   /**
@@ -94,14 +96,13 @@ export class Recording {
    */
   shownAt(cameraId, batchIndex, mediaTime) {
     const ticks = this._ticksOf(cameraId, batchIndex);
-    const next = upperBound(ticks, mediaTime + SAME_INSTANT_S);
-    const before = ticks[next - 1];
-    if (!before) return null;
-    if (mediaTime - before.time <= SAME_INSTANT_S) return { frame: before.frame, exact: true, boxes: boxesOf(before) };
-    const after = ticks[next];
-    if (!after) return { frame: before.frame, exact: false, boxes: boxesOf(before) };
-    const share = (mediaTime - before.time) / (after.time - before.time);
-    return { frame: before.frame, exact: false, boxes: between(boxesOf(before), boxesOf(after), share) };
+    const at = ticks?.indexAt(mediaTime + SAME_INSTANT_S) ?? -1;
+    if (at < 0) return null;
+    const [frame, boxes] = [ticks.frame(at), ticks.boxes(at)];
+    if (mediaTime - ticks.time(at) <= SAME_INSTANT_S) return { frame, exact: true, boxes };
+    if (at + 1 === ticks.length) return { frame, exact: false, boxes };
+    const share = (mediaTime - ticks.time(at)) / (ticks.time(at + 1) - ticks.time(at));
+    return { frame, exact: false, boxes: between(boxes, ticks.boxes(at + 1), share) };
   }
 
   /** People by global id: {globalId, firstFrame, sightings: Map(camera -> [{from, to}] frames inclusive)}. */
@@ -192,14 +193,13 @@ export class Recording {
     for (const [cameraId, { media_time_s: time, tracks }] of Object.entries(cameras)) {
       this._addCamera(cameraId);
       if (time === null) continue;
-      const shown = [];
-      for (const track of tracks) {
+      const shown = tracks.map((track) => {
         const tracklet = this._trackletOf(cameraId, track.track_id);
-        shown.push(tracklet, tracklet.add(frame, track));
-      }
+        return [tracklet, tracklet.add(frame, track)];
+      });
       const byBatch = this._ticks.get(cameraId);
-      const ticks = byBatch.get(batchIndex) ?? byBatch.set(batchIndex, []).get(batchIndex);
-      ticks.push({ time, frame, shown });
+      if (!byBatch.has(batchIndex)) byBatch.set(batchIndex, new Ticks(this._numbered));
+      byBatch.get(batchIndex).add(time, frame, shown);
     }
   }
 
@@ -219,12 +219,17 @@ export class Recording {
   }
 
   _ticksOf(cameraId, batchIndex) {
-    return this._ticks.get(cameraId)?.get(batchIndex) ?? [];
+    return this._ticks.get(cameraId)?.get(batchIndex) ?? null;
   }
 
   _trackletOf(cameraId, trackId) {
     const key = `${cameraId}/${trackId}`;
-    return this.tracklets.get(key) ?? this.tracklets.set(key, new Tracklet(cameraId, trackId)).get(key);
+    const known = this.tracklets.get(key);
+    if (known) return known;
+    const tracklet = new Tracklet(cameraId, trackId, this._numbered.length);
+    this._numbered.push(tracklet);
+    this.tracklets.set(key, tracklet);
+    return tracklet;
   }
 
   _findPeople() {
@@ -254,27 +259,6 @@ function merged(spans, gap) {
     else found.push({ ...span });
   }
   return found;
-}
-
-function upperBound(ticks, time) {
-  let low = 0;
-  let high = ticks.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (ticks[middle].time <= time) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function boxesOf({ frame, shown }) {
-  const boxes = [];
-  for (let at = 0; at < shown.length; at += 2) {
-    const [tracklet, row] = [shown[at], shown[at + 1]];
-    const [x1, y1, x2, y2, confidence] = tracklet.boxes.row(row);
-    boxes.push({ tracklet, row, globalId: tracklet.personAt(frame), box: [x1, y1, x2, y2], confidence });
-  }
-  return boxes;
 }
 
 function between(before, after, share) {

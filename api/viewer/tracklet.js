@@ -2,7 +2,9 @@ import { Columns } from "./columns.js";
 
 /** One track of one camera: where it was at each tick, and who it was said to be. */
 export class Tracklet {
-  constructor(cameraId, trackId) {
+  /** `number`: which of the recording's tracklets this is, by when they came. */
+  constructor(cameraId, trackId, number) {
+    this.number = number;
     this.cameraId = cameraId;
     this.trackId = trackId;
     this.frames = new Columns(Int32Array, 1); // global frame index, rising

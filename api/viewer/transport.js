@@ -1,10 +1,12 @@
 import { clockTime, element, icon } from "./dom.js";
+import { personColour, personName } from "./people.js";
 
 const RATES = [0.25, 0.5, 1, 2, 4];
 
-/** Play, pause, step, speed, and the time. */
+/** Play, pause, step, speed, and the time; on small screens the way to who is in focus, too. */
 export class Transport {
-  constructor(player, recording) {
+  /** `onPerson()`: to who is in focus. */
+  constructor(player, recording, onPerson) {
     this._player = player;
     this._recording = recording;
     const button = (label, name, onclick) => {
@@ -19,6 +21,7 @@ export class Transport {
     this._rate = element("select", { title: "Speed", onchange: () => (player.rate = Number(this._rate.value)) });
     this._rate.setAttribute("aria-label", "Speed");
     this._rate.append(...RATES.map((rate) => element("option", { value: String(rate), selected: rate === 1 }, `${rate}×`)));
+    this._person = element("button", { class: "ghost in-focus", type: "button", hidden: true, onclick: onPerson });
     this._live = element("button", { class: "secondary live", type: "button", title: "To the newest results", onclick: () => this._toNewest() }, "Newest");
     this.element = element(
       "div",
@@ -28,9 +31,19 @@ export class Transport {
       button("One frame on (→)", "next", () => player.step(1)),
       this._time,
       this._notice,
+      this._person,
       this._live,
       this._rate,
     );
+  }
+
+  set focus(globalId) {
+    this._person.hidden = globalId === null;
+    if (globalId === null) return;
+    this._person.style.setProperty("--person", personColour(globalId));
+    this._person.replaceChildren(element("span", { class: "chip" }, personName(globalId)));
+    this._person.title = `What is known of person ${personName(globalId)}`;
+    this._person.setAttribute("aria-label", this._person.title);
   }
 
   /** The next speed up (1) or down (-1). */

@@ -1,6 +1,6 @@
-import { CameraView } from "./camera.js";
 import { CropCutter } from "./crops.js";
 import { element } from "./dom.js";
+import { CameraGrid } from "./grid.js";
 import { Heatmap } from "./heatmap.js";
 import { MapView } from "./map.js";
 import { Messages } from "./messages.js";
@@ -60,7 +60,9 @@ export class Workspace {
       "-": () => this._transport.faster(-1),
       h: () => this._heatmap.toggle(),
     };
-    const action = actions[event.key] ?? actions[event.key.toLowerCase()];
+    const camera = this._cameras[Number(event.key) - 1];
+    const enlarge = camera && (() => this._grid.enlarge(camera));
+    const action = actions[event.key] ?? actions[event.key.toLowerCase()] ?? enlarge;
     action?.();
     return Boolean(action);
   }
@@ -69,7 +71,7 @@ export class Workspace {
   focus(globalId, { tell = true } = {}) {
     if (globalId === this._focus) return;
     this._focus = globalId;
-    for (const part of [...this._cameras, this._map, this._timeline]) part.focus = globalId;
+    for (const part of [...this._cameras, this._map, this._timeline, this._transport]) part.focus = globalId;
     this._person.show(globalId);
     this._said.textContent = globalId === null ? "Nobody in focus." : `Person ${personName(globalId)} in focus.`;
     if (!tell || this.recording.isFinal) return;
@@ -136,7 +138,8 @@ export class Workspace {
     const { recording } = this;
     const pick = (globalId, keep = false) => this.focus(globalId === this._focus && !keep ? null : globalId);
     const seek = (position) => this._player.seek(position);
-    this._cameras = cameras.map((camera) => new CameraView(camera, recording, pick));
+    this._grid = new CameraGrid(cameras, recording, pick);
+    this._cameras = this._grid.views;
     this._map = new MapView(recording, cameras, pick);
     const ids = cameras.map((camera) => camera.camera_id);
     this._timeline = new Timeline(recording, ids, pick, seek);
@@ -148,7 +151,7 @@ export class Workspace {
     });
     this._search = new SearchPanel(recording, this._cutter, (sighting) => this._show(sighting));
     this._player = new Player(recording, this._cameras, () => this._draw());
-    this._transport = new Transport(this._player, recording);
+    this._transport = new Transport(this._player, recording, () => this._person.element.scrollIntoView({ block: "nearest" }));
     this._heatmap = new Heatmap(this._taskId, this._map, this._onError);
     this._bar = new TaskBar((action) => this._control(action));
     this._banner = element("p", { class: "banner", role: "status", hidden: true });
@@ -158,12 +161,10 @@ export class Workspace {
       element("header", {}, element("h2", {}, "Map"), this._heatmap.button),
       this._map.element,
     );
-    const grid = element("section", { class: "cameras", aria: { label: "Cameras" } }, ...this._cameras.map((each) => each.element));
-    grid.dataset.count = String(cameras.length);
     this.element.replaceChildren(
       this._banner,
       this._said,
-      element("div", { class: "stage" }, grid, this._transport.element, this._timeline.element),
+      element("div", { class: "stage" }, this._grid.element, this._transport.element, this._timeline.element),
       element("aside", { class: "side" }, map, this._person.element, this._search.element),
     );
     const name = this._environment?.name ?? this.recording.status.environment_id;

@@ -205,6 +205,7 @@ async def test_nine_cameras_play_in_step_over_six_connections(viewer: ViewerPage
         found = await viewer.page.evaluate(READ_NUMBERS, PICTURE)
         assert found["numbers"] == found["told"] == [frame] * len(CAMERAS)
     await viewer.shoot("nine")
+    await assert_one_camera_can_be_large(viewer)
     for rate in (0.5, 2, 4):
         await stand_at(viewer, 0)
         steps = await viewer.page.evaluate(PLAY_AT, {"rate": rate, "seconds": 1.2})
@@ -478,6 +479,18 @@ async def assert_it_stands_still_unseen(viewer: ViewerPage) -> None:
     }""")
     assert await viewer.page.evaluate("() => [...document.querySelectorAll('video')].every(video => video.paused)")
     await viewer.page.evaluate("() => delete document.hidden")
+
+
+async def assert_one_camera_can_be_large(viewer: ViewerPage) -> None:
+    """By its key, and back by its button."""
+    page = viewer.page
+    sizes = []
+    for act in (page.keyboard.press("2"), page.get_by_role("button", name="k2 as large as the others").click()):
+        await act
+        boxes = [await page.locator(f"[data-camera={name}] .screen").bounding_box() for name in ("k1", "k2")]
+        sizes.append([box["width"] for box in boxes if box])
+    assert sizes[0][1] > 2.5 * sizes[0][0]
+    assert sizes[1][1] == sizes[1][0] == sizes[0][0]
 
 
 async def assert_fits(viewer: ViewerPage, width: int) -> None:
