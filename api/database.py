@@ -45,9 +45,13 @@ class Database:
     async def open(cls, settings: Settings) -> AsyncIterator[Self]:
         """Comes up without a server; the schema is made in the background once there is one."""
         patient = open_pool(
-            settings, wait=False, max_size=HISTORY_CONNECTIONS, statement_timeout_s=settings.analytics_timeout_s
+            settings,
+            wait=False,
+            max_size=HISTORY_CONNECTIONS,
+            statement_timeout_s=settings.analytics_timeout_s,
+            statements=1,
         )
-        async with open_pool(settings, wait=False) as pool, patient as history:
+        async with open_pool(settings, wait=False, statements=1) as pool, patient as history:
             queue = create_queue(settings, None)
             async with queue.open_async(pool):
                 database = cls(pool, history, queue, settings)

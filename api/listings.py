@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from api.problems import NotFoundError
 from orchestrator.errors import StorageError, UnknownCameraError
@@ -15,15 +15,17 @@ from orchestrator.tasks import Task
 
 REMEMBER_S = 10.0
 """A player asks for one file in many pieces; the store is asked for the list once in this time."""
+PATIENCE_S = 1.0
+"""For so long a new list is waited for where there is an old one."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Entry:
-    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
     sub_videos: tuple[SubVideo, ...] | None = None
     asked_at: float = float("-inf")
+    asking: asyncio.Task[tuple[SubVideo, ...]] | None = None
 
 
 class Listings:
@@ -40,20 +42,28 @@ class Listings:
             StorageError: the store does not answer, and it never did for this camera.
         """
         entry = self._entries.setdefault(camera.prefix, _Entry())
-        async with entry.asking:
-            if entry.sub_videos is None or time.monotonic() - entry.asked_at > REMEMBER_S:
-                entry.sub_videos = await self._ask(camera, entry.sub_videos)
-                entry.asked_at = time.monotonic()
+        now = time.monotonic()
+        if entry.sub_videos is not None and now - entry.asked_at <= REMEMBER_S:
             return entry.sub_videos
+        if entry.asking is None or entry.asking.done():
+            entry.asked_at = now
+            entry.asking = asyncio.create_task(self._ask(camera, entry), name=f"list sub-videos of {camera.id}")
+            entry.asking.add_done_callback(_look_at)
+        if entry.sub_videos is not None:
+            done, _ = await asyncio.wait({entry.asking}, timeout=PATIENCE_S)
+            if not done:
+                entry.asked_at = time.monotonic()  # nobody else waits for this question
+                return entry.sub_videos
+        return await asyncio.shield(entry.asking)
 
-    async def _ask(self, camera: Camera, known: tuple[SubVideo, ...] | None) -> tuple[SubVideo, ...]:
+    async def _ask(self, camera: Camera, entry: _Entry) -> tuple[SubVideo, ...]:
         try:
-            return await self._source.list_sub_videos(camera.id, camera.prefix)
+            entry.sub_videos = await self._source.list_sub_videos(camera.id, camera.prefix)
         except StorageError as error:
-            if known is None or not error.retryable:
+            if entry.sub_videos is None or not error.retryable:
                 raise
             logger.warning("sub-videos of camera %s stay as last listed: %s", camera.id, error)
-            return known
+        return entry.sub_videos
 
     async def of_task(self, task: Task, environment: Environment, camera_id: str, filename: str) -> SubVideo:
         """The one sub-video of this task with this file name; the name is compared, never made into a path.
@@ -71,3 +81,9 @@ class Listings:
             if sub_video.filename == filename and first <= batch and (task.end_batch is None or batch < task.end_batch):
                 return sub_video
         raise NotFoundError(f"task {task.id} has no file {filename!r} of camera {camera_id}")
+
+
+def _look_at(asking: asyncio.Task[tuple[SubVideo, ...]]) -> None:
+    """Whoever waited was told; there may be nobody any more."""
+    if not asking.cancelled():
+        asking.exception()

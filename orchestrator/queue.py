@@ -52,6 +52,7 @@ def create_queue(settings: Settings, handler: Handler | None) -> procrastinate.A
     With ``handler`` None the process only adds jobs; a worker gives what is to be done with a task.
     """
     connector = PsycopgConnector(
+        pool_factory=Pool,
         conninfo=settings.postgres_dsn.get_secret_value(),
         kwargs=connection_options(settings),
         min_size=1,
@@ -64,7 +65,7 @@ def create_queue(settings: Settings, handler: Handler | None) -> procrastinate.A
     async def process_videos(context: JobContext, task_id: str) -> None:
         if handler is None:
             raise RuntimeError("this process adds jobs and runs none")
-        await _run_job(TaskStore(connector.pool), handler, task_id, context.job.attempts)
+        await _run_job(TaskStore(_pool_of(queue)), handler, task_id, context.job.attempts)
 
     return queue
 
@@ -209,4 +210,5 @@ def _stalled_s(settings: Settings) -> float:
 def _pool_of(queue: procrastinate.App) -> Pool:
     connector = queue.connector
     assert isinstance(connector, PsycopgConnector)
+    assert isinstance(connector.pool, Pool)
     return connector.pool

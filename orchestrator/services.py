@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from psycopg_pool import AsyncConnectionPool
-
 from orchestrator.events import EventLog
-from orchestrator.history.pool import open_pool
+from orchestrator.history.pool import Pool, open_pool
 from orchestrator.history.schema import ensure_schema
 from orchestrator.homography import Homography, load_homographies
 from orchestrator.inference.client import Inference, open_inference
@@ -33,7 +31,7 @@ class Services:
     site: Site
     homographies: dict[str, dict[str, Homography]]
     """By environment, then camera; cameras without a usable homography are absent."""
-    pool: AsyncConnectionPool
+    pool: Pool
     store: TaskStore
     events: EventLog
     source: VideoSource

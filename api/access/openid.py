@@ -1,12 +1,13 @@
 """Bearer tokens of an OpenID Connect provider: JWTs, checked against the keys that it publishes (RFC 7517, 7519).
 
 Keys are fetched when one is needed that is not known, and at most once in ``REFRESH_S``: tokens with made-up key ids
-cost the provider nothing.
+cost the provider nothing, and those whose key is known never wait for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -24,9 +25,15 @@ DISCOVERY = ".well-known/openid-configuration"
 LEEWAY_S = 30.0
 """By which clocks may differ."""
 REFRESH_S = 30.0
+RETRY_S = 5.0
+"""In place of it after a provider did not answer."""
 KEEP_S = 3600.0
 """After this the keys are asked for again, so that one that the provider withdrew is forgotten."""
+KEEP_AWAY_S = 24 * 3600.0
+"""For so long they are good while the provider is away."""
 DEADLINE_S = 5.0
+
+logger = logging.getLogger(__name__)
 
 
 class ProviderError(SpotOnError):
@@ -46,8 +53,8 @@ class Provider:
         self._role_claim = settings.oidc_role_claim
         self._environments_claim = settings.oidc_environments_claim
         self._keys: dict[str | None, jwt.PyJWK] = {}
-        self._asked_at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._fetched_at = self._next_at = float("-inf")
+        self._fetching: asyncio.Task[None] | None = None
 
     async def principal_of(self, text: str) -> Principal:
         """Who came with this token.
@@ -86,14 +93,29 @@ class Provider:
         if header.get("alg") not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError(f"algorithm {header.get('alg')!r}")
         kid = header.get("kid")
-        async with self._asking:
-            age_s = time.monotonic() - self._asked_at
-            if age_s > KEEP_S or (kid not in self._keys and age_s > REFRESH_S):
-                self._keys = await self._fetch()
-                self._asked_at = time.monotonic()
+        age_s = time.monotonic() - self._fetched_at
+        if kid not in self._keys or age_s > KEEP_AWAY_S:
+            await asyncio.shield(self._fetch_soon())
+        elif age_s > KEEP_S:
+            self._fetch_soon()
         if kid not in self._keys:
             raise jwt.InvalidKeyError("it is signed with a key that the provider does not have")
         return self._keys[kid]
+
+    def _fetch_soon(self) -> asyncio.Task[None]:
+        """Fetches the keys, unless that is under way or was done a moment ago: then what came of it counts."""
+        if self._fetching is None or (self._fetching.done() and time.monotonic() >= self._next_at):
+            self._fetching = asyncio.create_task(self._refresh(), name="fetch the OpenID Connect provider's keys")
+            self._fetching.add_done_callback(_say)
+        return self._fetching
+
+    async def _refresh(self) -> None:
+        pause_s = RETRY_S
+        try:
+            self._keys = await self._fetch()
+            self._fetched_at, pause_s = time.monotonic(), REFRESH_S
+        finally:
+            self._next_at = time.monotonic() + pause_s
 
     async def _fetch(self) -> dict[str | None, jwt.PyJWK]:
         timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
@@ -108,6 +130,11 @@ class Provider:
             return {key.key_id: key for key in jwt.PyJWKSet.from_dict(published).keys if key.public_key_use != "enc"}
         except (jwt.PyJWTError, TypeError, AttributeError) as error:
             raise ProviderError(f"{self._jwks_url} holds no keys: {error}") from None
+
+
+def _say(fetching: asyncio.Task[None]) -> None:
+    if not fetching.cancelled() and (error := fetching.exception()) is not None:
+        logger.warning("keys of tokens cannot be fetched: %s", error)
 
 
 async def _get(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any
+from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
+from typing import Any, Self
 
 import psycopg
 from psycopg import AsyncConnection
@@ -17,32 +20,100 @@ from orchestrator.errors import HistoryError
 from orchestrator.settings import Settings
 
 Connection = AsyncConnection[TupleRow]
-Pool = AsyncConnectionPool[Connection]
 
-_TRANSACTION_TIMEOUTS = 4
-"""A transaction may wait for a connection once and then run a few statements, each as long as one timeout."""
+_STATEMENTS = 4
+"""Of a transaction, that may each take as long as one may, where nothing else is said."""
+_MARGIN_S = 1.0
+"""By which the server's own deadline for a statement, which says more, comes before that of its client."""
+_CHECK_S = 2.0
+
+
+class Pool(AsyncConnectionPool[Connection]):
+    """Connections, and how long their server may take."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        timeout: float,
+        statement_s: float | None = None,
+        statements: int = _STATEMENTS,
+        **options: Any,
+    ) -> None:
+        """``timeout`` and ``options`` as of the library; a statement may take ``statement_s``, else ``timeout``, and a
+        transaction as long as ``statements`` of them.
+        """
+        super().__init__(conninfo, timeout=timeout, **options)
+        statement_s = statement_s or timeout
+        self.statement_s = statement_s + _MARGIN_S
+        """For one statement, or one piece of a long answer."""
+        self.transaction_s = statements * statement_s + _MARGIN_S
+        """For all of a transaction, once it has a connection."""
+
+
+class Patience:
+    """Hangs up on a server that takes too long, so that whoever waits for it is told at once.
+
+    A wait for PostgreSQL that is cancelled asks the server to stop and waits for that, which a server that stands still
+    does not hear either.
+    """
+
+    def __init__(self) -> None:
+        self._timer: asyncio.TimerHandle | None = None
+        self._late = False
+
+    def begin(self, connection: Connection, within_s: float) -> None:
+        """From now on the server has so many seconds, until the end of the block or the next call."""
+        self.end()
+        self._timer = asyncio.get_running_loop().call_later(within_s, self._hang_up, connection)
+
+    def end(self) -> None:
+        """Nothing is waited for now."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        self.end()
+        if self._late and isinstance(error, psycopg.Error):
+            raise TimeoutError from error
+
+    def _hang_up(self, connection: Connection) -> None:
+        self._late = True
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 @asynccontextmanager
 async def open_pool(
-    settings: Settings, *, wait: bool = True, max_size: int = 8, statement_timeout_s: float | None = None
+    settings: Settings,
+    *,
+    wait: bool = True,
+    max_size: int = 8,
+    statement_timeout_s: float | None = None,
+    statements: int = _STATEMENTS,
 ) -> AsyncIterator[Pool]:
     """A pool whose connections and, unless told otherwise, statements end after ``postgres_timeout_s``.
 
+    A transaction may take as long as ``statements`` of them, whatever the server does.
     With ``wait`` false the pool comes up without a server and goes on trying; its users get ``HistoryError`` meanwhile.
 
     Raises:
         HistoryError: no connection within the timeout; names host and database, never the password.
     """
     timeout_s = settings.postgres_timeout_s
-    pool: Pool = AsyncConnectionPool(
+    pool = Pool(
         settings.postgres_dsn.get_secret_value(),
         kwargs=connection_options(settings, statement_timeout_s),
         min_size=1,
         max_size=max_size,
         timeout=timeout_s,
+        statement_s=statement_timeout_s,
+        statements=statements,
         open=False,
-        check=AsyncConnectionPool.check_connection,
+        check=partial(_check, within_s=min(_CHECK_S, timeout_s / 2)),
     )
     try:
         with database_errors(f"connect to PostgreSQL at {_address(settings)}"):
@@ -70,8 +141,9 @@ async def transaction(pool: Pool, action: str) -> AsyncIterator[Connection]:
     Raises:
         HistoryError: ``cannot <action>: <reason>``, also when the server does not answer in time.
     """
-    with database_errors(action):
-        async with asyncio.timeout(_TRANSACTION_TIMEOUTS * pool.timeout), pool.connection() as connection:
+    with database_errors(action), Patience() as patience:
+        async with pool.connection() as connection:
+            patience.begin(connection, pool.transaction_s)
             yield connection
 
 
@@ -86,6 +158,12 @@ def database_errors(action: str) -> Iterator[None]:
         raise HistoryError(f"cannot {action}: {_first_line(error)}") from error
     except TimeoutError as error:
         raise HistoryError(f"cannot {action}: PostgreSQL does not answer in time") from error
+
+
+async def _check(connection: Connection, within_s: float) -> None:
+    with Patience() as patience:
+        patience.begin(connection, within_s)
+        await Pool.check_connection(connection)
 
 
 def _address(settings: Settings) -> str:

@@ -14,7 +14,7 @@ from typing import Any, LiteralString, NamedTuple
 from psycopg import sql
 
 from orchestrator.errors import UnknownTaskError
-from orchestrator.history.pool import Pool, database_errors
+from orchestrator.history.pool import Patience, Pool, database_errors
 
 BLOCK_ROWS = 5_000
 
@@ -129,10 +129,15 @@ async def stream(
     """The rows of any question, in blocks; holds a connection until it ends.
 
     Raises:
-        HistoryError: ``cannot <action>: <reason>``.
+        HistoryError: ``cannot <action>: <reason>``, also when the server does not give a block in time.
     """
-    with database_errors(action):
+    with database_errors(action), Patience() as patience:
         async with pool.connection() as connection, connection.cursor(name="history", binary=True) as cursor:
+            patience.begin(connection, pool.statement_s)
             await cursor.execute(statement, values)
             while rows := await cursor.fetchmany(BLOCK_ROWS):
-                yield rows
+                patience.end()
+                try:
+                    yield rows
+                finally:
+                    patience.begin(connection, pool.statement_s)

@@ -33,10 +33,12 @@ class CountingSource(FolderVideoSource):
         super().__init__(folder)
         self.listed = 0
         self.error = None
+        self.answers = asyncio.Event()
+        self.answers.set()
 
     async def list_sub_videos(self, camera_id, prefix):
         self.listed += 1
-        await asyncio.sleep(0)
+        await self.answers.wait()
         if self.error is not None:
             raise self.error
         return await super().list_sub_videos(camera_id, prefix)
@@ -102,6 +104,31 @@ async def test_the_last_list_stands_in_while_the_store_is_away(source, environme
     source.error = StorageAccessError("wrong credentials")
     with pytest.raises(StorageAccessError):
         await files.of_camera(camera)
+
+
+async def test_a_store_that_stands_still_holds_up_no_player(source, environment, monkeypatch):
+    monkeypatch.setattr(listings, "PATIENCE_S", 0.05)
+    files, camera = Listings(source), environment.cameras["c01"]
+    before = await files.of_camera(camera)
+    source.answers.clear()
+    files._entries[camera.prefix].asked_at = float("-inf")
+    async with asyncio.timeout(5):
+        for _ in range(20):
+            assert await files.of_camera(camera) == before
+    assert source.listed == 2
+    source.answers.set()
+
+
+async def test_all_who_wait_for_a_store_that_does_not_answer_are_told_at_once(source, environment):
+    files, camera = Listings(source), environment.cameras["c01"]
+    source.answers.clear()
+    waiting = [asyncio.create_task(files.of_camera(camera)) for _ in range(5)]
+    await asyncio.sleep(0.01)
+    source.error = StorageError("away")
+    source.answers.set()
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(each) for each in outcomes} == {StorageError}
+    assert source.listed == 1
 
 
 async def test_a_store_that_never_answered_is_an_error(source, environment):

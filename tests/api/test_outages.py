@@ -44,6 +44,26 @@ async def test_postgres_goes_away_in_the_middle_of_a_request(live, serve, databa
         assert [(await client.get(TASKS)).status_code for _ in range(10)] == [200] * 10
 
 
+async def test_a_postgres_that_stands_still_is_answered_for_within_a_deadline(live, serve, database):
+    """For short questions as for those that may take longer, and for long answers."""
+    to, (port,) = psycopg.conninfo.conninfo_to_dict(database), free_ports(1)
+    dsn = psycopg.conninfo.make_conninfo(database, port=port)
+    settings = live(postgres_dsn=dsn, postgres_timeout_s=0.5, analytics_timeout_s=0.5)
+    async with relay(port, to["host"], int(to["port"])) as line, serve(settings) as client:
+        await until(client, TASKS, 200)
+        analytics = "/api/v1/analytics_data"
+        asked = (TASKS, f"{analytics}/trajectory/x-1", f"{analytics}/occupancy?environment_id=campus")
+        for path in asked:
+            assert (await client.get(path)).status_code == 200
+        line.freeze()
+        async with asyncio.timeout(3):  # 0.5 s for a connection and 1.5 s for an answer, with a margin for the machine
+            answers = await asyncio.gather(*(client.get(path) for path in asked))
+        assert {answer.status_code for answer in answers} == {503}
+        line.thaw()
+        for path in asked:
+            await until(client, path, 200)
+
+
 @pytest.mark.parametrize("cut", [False, True], ids=["stands still", "goes away"])
 async def test_redis_while_a_client_follows(live, serve, backends, recording, cut):  # noqa: F811
     to, (port,) = urlsplit(backends.valkey.url), free_ports(1)

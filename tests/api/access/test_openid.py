@@ -39,9 +39,13 @@ class FakeProvider:
         self.asked = []
         self.says_issuer = self.issuer
         self.down = False
+        self.pause = threading.Event()
+        """Cleared, it answers nobody."""
+        self.pause.set()
 
     def answer(self, path):
         self.asked.append(path)
+        self.pause.wait(10)
         if self.down:
             return None
         if path == "/.well-known/openid-configuration":
@@ -144,10 +148,47 @@ async def test_a_new_key_is_fetched_and_made_up_ones_cost_nothing(idp, provider,
     refused = await asyncio.gather(*map(checked.principal_of, made_up), return_exceptions=True)
     assert {type(each) for each in refused} == {NotLoggedInError}
     assert idp.asked.count("/keys") == 1
-    monkeypatch.setattr(openid, "REFRESH_S", 0.0)
+    monkeypatch.setattr(checked, "_next_at", 0.0)
     assert (await checked.principal_of(idp.token("new"))).name == "user u1"
     with pytest.raises(NotLoggedInError):
         await checked.principal_of(idp.token("one", key=RSA_KEY))
+
+
+async def test_a_slow_provider_keeps_nobody_waiting_whose_key_is_known(idp, provider, monkeypatch):
+    checked = provider()
+    await checked.principal_of(idp.token())
+    monkeypatch.setattr(checked, "_next_at", 0.0)
+    idp.pause.clear()
+    made_up = asyncio.create_task(checked.principal_of(idp.token("made up", key=STRANGER)))
+    await asyncio.sleep(0.1)
+    assert (await asyncio.wait_for(checked.principal_of(idp.token()), 1)).name == "user u1"
+    monkeypatch.setattr(openid, "KEEP_S", -1.0)
+    assert (await asyncio.wait_for(checked.principal_of(idp.token()), 1)).name == "user u1"
+    assert not made_up.done()
+    idp.pause.set()
+    with pytest.raises(NotLoggedInError):
+        await made_up
+
+
+async def test_keys_outlive_a_provider_that_goes_away_and_not_one_that_withdraws_them(idp, provider, monkeypatch):
+    monkeypatch.setattr(openid, "KEEP_S", -1.0)
+    monkeypatch.setattr(openid, "RETRY_S", 0.0)
+    monkeypatch.setattr(openid, "REFRESH_S", 0.0)
+    checked, old = provider(), idp.token()
+    await checked.principal_of(old)
+    idp.down = True
+    for _ in range(3):
+        assert (await checked.principal_of(old)).name == "user u1"
+        await asyncio.sleep(0.05)
+    idp.down, idp.keys = False, {"two": EC_KEY}
+
+    async def use() -> None:
+        while True:
+            await checked.principal_of(old)
+            await asyncio.sleep(0.02)
+
+    with pytest.raises(NotLoggedInError, match="key that the provider does not have"):
+        await asyncio.wait_for(use(), 5)
 
 
 async def test_a_provider_that_is_away_or_another_is_no_wrong_token(idp, provider):
