@@ -158,9 +158,9 @@ def _sightings(parts: Sequence[Float64]) -> Sightings:
     feet = table[:, 2:] * PX_PER_M
     boxes = np.hstack([feet - np.array([12, 70]), feet + np.array([12, 0])]).astype(np.float32)
     spread = np.tile([ERROR_M**2, 0.0, ERROR_M**2], (len(table), 1))
-    return Sightings(
-        table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), boxes, table[:, 2:], spread, np.zeros(len(table))
-    )
+    ids, frames = table[:, :2].astype(np.int64).T
+    none = np.zeros(len(table))
+    return Sightings(ids, frames, boxes, table[:, 2:], spread, none, none.astype(np.int64))
 
 
 def _looks(parts: Sequence[Float64]) -> Looks:

@@ -216,7 +216,7 @@ class Associator:
             tracks.track_ids,
             places,
             place_spread(homography, feet) if homography else np.full((len(tracks), 3), np.nan),
-            _quadrants(feet.points, item.size_hw),
+            quadrants_of(feet.points, item.size_hw),
             np.where(fit[:, None], looks, 0),
             quality_of(tracks.boxes, tracks.scores, fit),
             feet.upright & ~outside,
@@ -291,7 +291,7 @@ def place_spread(homography: Homography, feet: Feet) -> Float64:
     )
 
 
-def _quadrants(feet: Float64, size_hw: tuple[int, int]) -> Int64:
+def quadrants_of(feet: Float64, size_hw: tuple[float, float]) -> Int64:
     """[N] in the order of ``site.Quadrant``."""
     height, width = size_hw
     return np.asarray((feet[:, 1] >= height / 2) * 2 + (feet[:, 0] >= width / 2), np.int64)

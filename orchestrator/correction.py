@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from orchestrator.association import place_spread, topology_of
+from orchestrator.association import place_spread, quadrants_of, topology_of
 from orchestrator.errors import ModelContractError
 from orchestrator.feet import CUT_FOOT_ERROR, FOOT_ERROR, Feet, statures
-from orchestrator.homography import Homography
+from orchestrator.homography import Homography, foot_points
 from orchestrator.identity.ids import global_id, person_of
 from orchestrator.identity.recording import Looks, Sightings, make_recording
 from orchestrator.identity.second_pass import look_again
@@ -94,7 +94,7 @@ def name_again(
     people = [((row_of[camera], track), person_of(name)) for (camera, track), name in names.items()]
     recording = make_recording(
         rate,
-        [_sightings(tracks[camera.id], homographies.get(camera.id)) for camera in cameras],
+        [_sightings(tracks[camera.id], homographies.get(camera.id), camera.resolution) for camera in cameras],
         [
             Looks(item.look_track_ids, item.look_frames, item.looks)
             for item in (tracks[camera.id] for camera in cameras)
@@ -127,14 +127,19 @@ def _check_dimensions(tracks: Mapping[str, StoredTracks]) -> None:
             )
 
 
-def _sightings(item: StoredTracks, homography: Homography | None) -> Sightings:
+def _sightings(item: StoredTracks, homography: Homography | None, resolution: tuple[int, int] | None) -> Sightings:
     known = np.isfinite(item.map_xy).all(axis=1, keepdims=True)
     item = replace(item, map_xy=np.where(known, item.map_xy, np.nan))
     spread, stature = np.full((len(item.frames), 3), np.nan), np.zeros(len(item.frames))
+    points = foot_points(item.boxes)
     if homography is not None:
-        spread = place_spread(homography, _feet(item, homography))
+        feet = _feet(item, homography)
+        points = np.where(known, feet.points, points)
+        spread = place_spread(homography, feet)
         stature = statures(homography, item.boxes, ~_cut(item.boxes))
-    return Sightings(item.track_ids, item.frames, item.boxes, item.map_xy, spread, stature)
+    width, height = resolution or item.boxes[:, 2:].max(axis=0, initial=1.0).tolist()
+    quadrants = quadrants_of(points, (height, width))
+    return Sightings(item.track_ids, item.frames, item.boxes, item.map_xy, spread, stature, quadrants)
 
 
 def _cut(boxes: Float32) -> Bool:

@@ -13,6 +13,8 @@ import numpy as np
 
 from orchestrator.boxes import row_iou
 from orchestrator.identity.evidence import (
+    EXIT_HORIZON_S,
+    EXIT_NATS,
     KEEPS_WALKING_S,
     LOOK_LIMIT_NATS,
     LOOK_NATS_PER_COSINE,
@@ -25,6 +27,7 @@ from orchestrator.identity.evidence import (
 )
 from orchestrator.identity.fragments import Fragments
 from orchestrator.identity.recording import Recording
+from orchestrator.identity.topology import Topology
 from orchestrator.values import Bool, Float64, Int64
 
 NEIGHBOURHOOD_M = 3.0
@@ -73,6 +76,8 @@ class Ends:
     """[F, 2] number of sightings that they rest on."""
     cameras: Int64
     """[F]"""
+    quadrants: Int64
+    """[F] quarter of the image in which each was last."""
     boxes: Float64
     """[F, 2, 4] first and last box, px."""
     still: Bool
@@ -100,7 +105,7 @@ def find_ends(recording: Recording, fragments: Fragments) -> Ends:
             spread[row, side], places[row, side] = recording.spread[edge], len(near)
     edges = np.stack([fragments.rows[:, 0], fragments.rows[:, 1] - 1], axis=1)
     boxes = recording.boxes[edges].astype(np.float64)
-    return Ends(xy, spread, velocity, places, fragments.cameras, boxes, still)
+    return Ends(xy, spread, velocity, places, fragments.cameras, recording.quadrants[edges[:, 1]], boxes, still)
 
 
 def _is_still(recording: Recording, edge: int, far: int, time_s: Float64) -> bool:
@@ -141,6 +146,12 @@ def coming_back(ends: Ends, one: Int64, other: Int64, gap_s: Float64, density: f
         against = np.where(distance > reach, OUT_OF_REACH_NATS * np.minimum(sure, 1), 0.0)
     stays = _stays(ends, one, other, gap_s)
     return np.where(stays, np.fmax(nats, STAYS_NATS), nats), np.where(stays, 0.0, against)
+
+
+def leading_there(ends: Ends, one: Int64, other: Int64, gap_s: Float64, topology: Topology) -> Float64:
+    """[K] nats for pairs of which ``one`` leaves through an exit that leads to the camera in which ``other`` begins."""
+    leads = topology.exits[ends.cameras[one], ends.quadrants[one], ends.cameras[other]]
+    return np.where(leads & (gap_s > 0) & (gap_s <= EXIT_HORIZON_S), EXIT_NATS, 0.0)
 
 
 def _stays(ends: Ends, one: Int64, other: Int64, gap_s: Float64) -> Bool:

@@ -15,7 +15,7 @@ import numpy as np
 from orchestrator.boxes import row_shared
 from orchestrator.identity.evidence import log_density
 from orchestrator.identity.fragments import Fragments
-from orchestrator.identity.likelihood import Ends, coming_back
+from orchestrator.identity.likelihood import Ends, coming_back, leading_there
 from orchestrator.identity.recording import Recording
 from orchestrator.identity.topology import Topology
 from orchestrator.values import Bool, Float32, Float64, Int64
@@ -56,7 +56,8 @@ class Pairs:
     gap: Float64
     """[K] ticks between the end of the earlier and the begin of the later; 0 for those seen at once."""
     seam: Float64
-    """[K] nats from the place at which one ends and the other begins; NaN where unknown or seen at once."""
+    """[K] nats from the place at which one ends and the other begins, and from exits between cameras; NaN where
+    neither says anything or both are seen at once."""
     doubles: Bool
     """[K] One camera sees both at once."""
 
@@ -84,6 +85,8 @@ def find_pairs(
     gap, order = _gap(fragments, one, other)
     earlier, later = np.where(order, one, other), np.where(order, other, one)
     seam, against = coming_back(ends, earlier, later, gap / recording.rate, density)
+    led = leading_there(ends, earlier, later, gap / recording.rate, topology)
+    seam = np.where(led > 0, np.where(np.isnan(seam), 0.0, seam) + led, seam)
     kept = (fragments.tracklets[one] == fragments.tracklets[other]) & (other - one == 1)
     in_turn = gap > 0
     seam, against = np.where(in_turn, seam, np.nan), np.where(in_turn, against, 0.0)

@@ -29,6 +29,8 @@ class Sightings:
     """[N, 3] covariance of ``map_xy`` as xx, xy, yy, square metres; NaN where unknown."""
     statures: Float64
     """[N] log of the box's height over that of an upright person there; NaN where unknown, 0 without a map."""
+    quadrants: Int64
+    """[N] quarter of the image in which the feet are, in the order of ``site.Quadrant``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class Recording:
     spread: Float64
     """[N, 3]"""
     statures: Float64
+    """[N]"""
+    quadrants: Int64
     """[N]"""
     look_tracklets: Int64
     """[L] rising."""
@@ -133,6 +137,7 @@ def make_recording(
         np.concatenate([np.zeros((0, 2)), *(item.map_xy for item in rows)]),
         np.concatenate([np.zeros((0, 3)), *(item.spread for item in rows)]),
         np.concatenate([np.zeros(0), *(item.statures for item in rows)]),
+        np.concatenate([np.zeros(0, np.int64), *(item.quadrants for item in rows)]),
         *_join_looks(looks, cameras, track_ids),
     )
 

@@ -25,6 +25,7 @@ class Scene:
         self.rows: list[list[tuple[int, int, float, float, float]]] = [[] for _ in range(cameras)]
         self.looks: list[list[tuple[int, int, np.ndarray]]] = [[] for _ in range(cameras)]
         self.people: dict[tuple[int, int], int] = {}
+        self.quadrant = 0
 
     def track(self, camera, track, frames, place, look=None, person=NEW, stature=0.0):
         """``place(seconds)`` on the map; None without a homography. Online, each track was somebody new."""
@@ -52,7 +53,8 @@ class Scene:
         centre = np.where(np.isfinite(places), places * 100, table[:, :1] * 500)
         boxes = np.hstack([centre - np.array([20, 120]), centre + np.array([20, 0])]).astype(np.float32)
         spread = np.where(np.isfinite(places[:, :1]), SPREAD, np.nan)
-        return Sightings(table[:, 0].astype(int), table[:, 1].astype(int), boxes, places, spread, table[:, 4])
+        ids, frames = table[:, :2].astype(int).T
+        return Sightings(ids, frames, boxes, places, spread, table[:, 4], np.full(len(table), self.quadrant))
 
     def _looks(self, rows):
         vectors = np.array([look for *_, look in rows], np.float32).reshape(len(rows), -1 if rows else 0)
@@ -143,6 +145,20 @@ def test_nobody_is_in_one_camera_twice_at_once_however_alike():
         scene.track(0, track, range(60), east(track), same)
     person_of, _ = named(scene.recording())
     assert len({person_of(0, track, 30) for track in (1, 2, 3)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("quadrant", "comes_s", "known"), [(2, 20, True), (1, 20, False), (2, 90, False), (2, 0, False)]
+)
+@pytest.mark.parametrize("mapped", [False, True])
+def test_who_leaves_through_an_exit_is_known_where_it_leads(quadrant, comes_s, known, mapped):
+    scene = Scene()
+    scene.quadrant = quadrant
+    begin = 30 + int(comes_s * RATE)
+    scene.track(0, 1, range(30), east(0) if mapped else None)
+    scene.track(1, 1, range(max(begin - 10, 0), begin + 30), east(40, 9) if mapped else None)
+    person_of, _ = named(scene.recording(), topology=make_topology(["a", "b"], [], [("a", 2, "b")]))
+    assert (person_of(0, 1, 5) == person_of(1, 1, begin)) == known
 
 
 def test_nobody_walks_faster_than_people_do():
