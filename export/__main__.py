@@ -70,13 +70,12 @@ def _add_onnx_commands(commands: Commands) -> None:
     reid.add_argument("--out", type=Path, help="default: the checkpoint's name with .onnx, in this folder")
     reid.set_defaults(run=_reid)
 
-    int8 = commands.add_parser("quantise", help="a Re-ID model in int8, its scales from your own video")
-    int8.add_argument("model", type=Path, help="an ONNX file that `reid` wrote in fp32")
+    int8 = commands.add_parser("quantise", help="a model in int8, its scales from your own video")
+    int8.add_argument("model", type=Path, help="an ONNX file that `reid` or `detector` wrote in fp32")
     int8.add_argument("--video", type=Path, nargs="+", required=True)
-    int8.add_argument(
-        "--detector", type=Path, required=True, help="an ONNX file that `detector` wrote: finds the crops"
-    )
-    int8.add_argument("--crops", type=int, default=256)
+    int8.add_argument("--detector", type=Path, help="for Re-ID: an ONNX file that `detector` wrote, finds the crops")
+    int8.add_argument("--crops", type=int, default=256, help="for Re-ID")
+    int8.add_argument("--frames", type=int, default=64, help="for a detector")
     int8.add_argument("--out", type=Path, help="default: MODEL with .int8.onnx")
     int8.set_defaults(run=_quantise)
 
@@ -162,10 +161,16 @@ def _reid(arguments: argparse.Namespace) -> None:
 
 def _quantise(arguments: argparse.Namespace) -> None:
     from export.calibration import crops_from_videos
-    from export.quantise import check_quantisable, quantise
+    from export.quantise import check_quantisable, input_of, quantise
+    from export.quantise_detector import quantise_detector
 
     out = arguments.out or arguments.model.with_suffix(".int8.onnx")
+    if input_of(arguments.model) == "images":
+        print(f"{out}: {quantise_detector(arguments.model, arguments.video, arguments.frames, out)}")
+        return
     check_quantisable(arguments.model)
+    if arguments.detector is None:
+        raise ConfigError(f"{arguments.model}: a Re-ID model needs --detector, which finds the crops in the video")
     crops = crops_from_videos(arguments.video, arguments.detector, arguments.crops)
     print(f"{out}: {quantise(arguments.model, crops, out)}")
 

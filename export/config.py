@@ -9,7 +9,7 @@
     detector:
       architecture: fasterrcnn_resnet50_fpn_v2
       weights: detector.pth       # or torchvision's name: COCO_V1
-      precision: fp16             # or fp32, the default
+      precision: fp16             # or fp32, the default, or int8 with calibration as below
       height: 768
       width: 1344
     reid:
@@ -46,7 +46,7 @@ from pydantic import (
 )
 
 from export.plans import BUILD_TIMEOUT_S, WORKSPACE_MIB
-from export.precision import LEAST_CROPS, Precision
+from export.precision import LEAST_CROPS, LEAST_FRAMES, Precision
 from export.serving import DETECTOR, Serving, Target, default_serving
 
 _PUBLISHED_NAME = re.compile(r"[A-Z][A-Z0-9_]*")
@@ -85,7 +85,7 @@ def _host_and_port(address: str) -> str:
 
 ResolvedPath = Annotated[Path, AfterValidator(_resolved)]
 Side = Annotated[int, Field(gt=0, multiple_of=32)]
-HalfOrSingle = Literal[Precision.FP32, Precision.FP16]
+Videos = Annotated[tuple[ResolvedPath, ...], Field(min_length=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -113,6 +113,25 @@ class ServingConfig(_Section):
         return serving if target is Target.CPU else replace(serving, max_batch_size=serving.batches[-1])
 
 
+class FrameConfig(_Section):
+    """What the scales of an int8 detector are measured on; see ``export.quantise_detector``."""
+
+    videos: Videos
+    frames: Annotated[int, Field(ge=LEAST_FRAMES)] = 64
+
+
+class CalibrationConfig(_Section):
+    """What the scales of an int8 Re-ID model are measured on; see ``export.calibration``."""
+
+    videos: Videos
+    crops: Annotated[int, Field(ge=LEAST_CROPS)] = 256
+
+
+def _check_calibrated(precision: Precision, calibration: BaseModel | None) -> None:
+    if (precision is Precision.INT8) != (calibration is not None):
+        raise ValueError("precision int8 and calibration (videos) go together")
+
+
 class DetectorConfig(_Section):
     """A Faster R-CNN; see ``export.detectors``."""
 
@@ -121,15 +140,15 @@ class DetectorConfig(_Section):
     """A file, or a name under which torchvision publishes weights, which are downloaded once."""
     height: Side
     width: Side
-    precision: HalfOrSingle = Precision.FP32
+    precision: Precision = Precision.FP32
+    calibration: FrameConfig | None = None
+    """For int8, and for nothing else."""
     serving: ServingConfig = ServingConfig()
 
-
-class CalibrationConfig(_Section):
-    """What the scales of an int8 model are measured on; see ``export.calibration``."""
-
-    videos: Annotated[tuple[ResolvedPath, ...], Field(min_length=1)]
-    crops: Annotated[int, Field(ge=LEAST_CROPS)] = 256
+    @model_validator(mode="after")
+    def _calibrated_if_int8(self) -> Self:
+        _check_calibrated(self.precision, self.calibration)
+        return self
 
 
 class ReidConfig(_Section):
@@ -147,8 +166,7 @@ class ReidConfig(_Section):
 
     @model_validator(mode="after")
     def _calibrated_if_int8(self) -> Self:
-        if (self.precision is Precision.INT8) != (self.calibration is not None):
-            raise ValueError("precision int8 and calibration (videos) go together")
+        _check_calibrated(self.precision, self.calibration)
         return self
 
 

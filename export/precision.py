@@ -14,5 +14,7 @@ class Precision(StrEnum):
     """Its graph holds scales, as QuantizeLinear and DequantizeLinear."""
 
 
+LEAST_FRAMES = 16
+"""Of a video, that a detector's scales for int8 are measured on."""
 LEAST_CROPS = 32
 """Of people, that scales for int8 are measured on."""

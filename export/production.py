@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from export.config import CalibrationConfig, DetectorConfig, ExportConfig, ReidConfig
+from export.config import CalibrationConfig, DetectorConfig, ExportConfig, FrameConfig, ReidConfig
 from export.files import clear_partial
 from export.plans import make_plan, plan_content, plan_job, this_machine
 from export.precision import Precision
@@ -50,7 +50,7 @@ def export_all(config: ExportConfig, say: Say) -> None:
     """
     with locked(config.work):
         clear_partial(config.work)
-        detector = _detector_file(config.work, config.detector)
+        detector = _detector_file(config.work, config.detector, say)
         files = [detector, _reid_file(config.work, config.reid, detector, say)]
         for file in files:
             _make(file, say)
@@ -117,17 +117,47 @@ def _take_back(repository: Path, name: str, server: Server) -> int:
         return roll_back(repository, name, None)
 
 
-def _detector_file(work: Path, wanted: DetectorConfig) -> OnnxFile:
+def _detector_file(work: Path, wanted: DetectorConfig, say: Say) -> OnnxFile:
     path = work / f"{DETECTOR}.onnx"
 
-    def make() -> None:
-        from export.onnx_models import export_detector_file
+    facts = _facts(wanted.model_dump(mode="json"), wanted.weights)
+    if wanted.calibration is not None:
+        facts = {**facts, "calibration": _frame_facts(wanted.calibration)}
 
-        size = {"height": wanted.height, "width": wanted.width}
-        export_detector_file(wanted.architecture, wanted.weights, path, **size, precision=wanted.precision)
+    def make() -> None:
+        if wanted.calibration is None:
+            _export_detector(wanted, path, wanted.precision)
+        else:
+            _export_int8_detector(wanted, path, wanted.calibration, say)
 
     description = f"{wanted.architecture}, {wanted.height} x {wanted.width}, {wanted.precision}, from {wanted.weights}"
-    return OnnxFile(path, description, _facts(wanted.model_dump(mode="json"), wanted.weights), make)
+    return OnnxFile(path, description, facts, make)
+
+
+def _export_detector(wanted: DetectorConfig, path: Path, precision: Precision) -> None:
+    from export.onnx_models import export_detector_file
+
+    size = {"height": wanted.height, "width": wanted.width}
+    export_detector_file(wanted.architecture, wanted.weights, path, **size, precision=precision)
+
+
+def _export_int8_detector(wanted: DetectorConfig, path: Path, calibration: FrameConfig, say: Say) -> None:
+    from export.quantise_detector import quantise_detector
+
+    single = path.with_name(f".{path.name}.fp32.part")
+    try:
+        _export_detector(wanted, single, Precision.FP32)
+        say(f"{path.name}: {quantise_detector(single, calibration.videos, calibration.frames, path)}")
+    finally:
+        single.unlink(missing_ok=True)
+
+
+def _frame_facts(calibration: FrameConfig) -> Facts:
+    return {
+        "videos": [digest(video) for video in calibration.videos],
+        "frames": calibration.frames,
+        "onnxruntime": version("onnxruntime"),
+    }
 
 
 def _reid_file(work: Path, wanted: ReidConfig, detector: OnnxFile, say: Say) -> OnnxFile:

@@ -74,8 +74,7 @@ def quantise(path: Path, crops: UInt8, out: Path) -> Cost:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        _quantise(path, crops[~kept], partial)
-        _name(partial, path)
+        write_int8(path, "crops", _batches(crops[~kept]), partial)
         cost = _cost(open_onnx(path), open_onnx(partial), crops[kept])
         partial.replace(out)
     finally:
@@ -83,27 +82,39 @@ def quantise(path: Path, crops: UInt8, out: Path) -> Cost:
     return cost
 
 
-class _Crops(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, crops: UInt8) -> None:
-        self._batches = _batches(crops)
+class _Rows(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, name: str, batches: Iterator[UInt8]) -> None:
+        self._name, self._batches = name, batches
 
     def get_next(self) -> dict[str, UInt8] | None:
         batch = next(self._batches, None)
-        return None if batch is None else {"crops": batch}
+        return None if batch is None else {self._name: batch}
 
 
 def check_quantisable(path: Path) -> None:
     """Raises ``CalibrationError`` unless there is a Re-ID model in fp32 at ``path``; ``FileNotFoundError``."""
+    if input_of(path) != "crops":
+        raise CalibrationError(f"{path}: not a Re-ID model: its input is not 'crops'")
+
+
+def input_of(path: Path) -> str:
+    """The name of what an exported model in fp32 takes. Raises ``CalibrationError``; ``FileNotFoundError``."""
     inputs = {tensor.name: tensor.type for tensor in open_onnx(path).get_inputs()}
-    if inputs != {"crops": "tensor(uint8)"}:
-        raise CalibrationError(f"{path}: not a Re-ID model: its inputs are {', '.join(inputs)}, not 'crops'")
+    if len(inputs) != 1 or set(inputs.values()) != {"tensor(uint8)"}:
+        raise CalibrationError(f"{path}: not an exported model: its inputs are {', '.join(inputs)}")
     graph = onnx.load(path).graph
     kinds = {tensor.data_type for tensor in graph.initializer}
     if onnx.TensorProto.FLOAT16 in kinds or any(node.op_type == "QuantizeLinear" for node in graph.node):
         raise CalibrationError(f"{path}: only a model in fp32 can be quantised")
+    (name,) = inputs
+    return str(name)
 
 
-def _quantise(path: Path, crops: UInt8, out: Path) -> None:
+def write_int8(path: Path, name: str, batches: Iterator[UInt8], out: Path, part: str = "") -> None:
+    """Writes a model with input ``name`` in int8, its scales measured on ``batches``.
+
+    Only products whose weights' names begin with ``part`` are quantised.
+    """
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # onnxruntime advises a preparation that the export has done
@@ -111,13 +122,13 @@ def _quantise(path: Path, crops: UInt8, out: Path) -> None:
         quantize_static(
             str(path),
             str(out),
-            _Crops(crops),
+            _Rows(name, batches),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=list(PRODUCTS),
-            nodes_to_quantize=_products_with_weights(path),
+            nodes_to_quantize=_products_with_weights(path, part),
             extra_options={
                 "ActivationSymmetric": True,
                 "WeightSymmetric": True,
@@ -127,11 +138,12 @@ def _quantise(path: Path, crops: UInt8, out: Path) -> None:
         )
     finally:
         root.setLevel(level)
+    _name(out, path)
 
 
-def _products_with_weights(path: Path) -> list[str]:
+def _products_with_weights(path: Path, part: str) -> list[str]:
     graph = onnx.load(path).graph
-    weights = {tensor.name for tensor in graph.initializer}
+    weights = {tensor.name for tensor in graph.initializer if tensor.name.startswith(part)}
     return [node.name for node in graph.node if node.op_type in PRODUCTS and node.input[1] in weights]
 
 

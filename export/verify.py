@@ -176,7 +176,7 @@ def verify(
     expected = [eager_people(reference.detector, frame, detector.outputs["scores"][0]) for frame in frames]
     crops = _crops(frames, expected)
     answers = _all_rows(server, detector, frames)
-    twins = _Twins(tolerance)
+    twins = Twins(tolerance)
     for people, boxes, scores in zip(expected, answers["boxes"], answers["scores"], strict=True):
         found = Found(boxes[scores > 0], scores[scores > 0])
         twins.compare(people, found)
@@ -205,15 +205,17 @@ def letterbox(image: UInt8, size_hw: tuple[int, int]) -> UInt8:
     return frame
 
 
-class _Twins:
+class Twins:
     """Counts detections of one side that have a twin on the other."""
 
     def __init__(self, tolerance: Tolerance) -> None:
+        """``tolerance`` says how alike twins are."""
         self._tolerance = tolerance
         self._people = self._missing = self._sure_missing = 0
         self._lowest_iou, self._largest_score_difference = 1.0, 0.0
 
     def compare(self, one: Found, other: Found) -> None:
+        """Looks for a twin of everyone in ``one``; call it both ways round."""
         clear = one.scores > LOWEST_SCORE + self._tolerance.score
         boxes, scores = one.boxes[clear], one.scores[clear]
         self._people += len(scores)
@@ -230,6 +232,7 @@ class _Twins:
             self._largest_score_difference = max(self._largest_score_difference, largest)
 
     def parity(self, images: int, crops: int, lowest_cosine: float) -> Parity:
+        """What was counted so far."""
         return Parity(
             images,
             self._people,

@@ -62,6 +62,10 @@ def test_what_is_not_given_is_the_default(tmp_path: Path) -> None:
         ({"detector": {**GOOD["detector"], "height": 700}}, "detector.height: Input should be a multiple of 32"),
         ({"detector": {"weights": "d", "height": 64, "width": 64}}, "detector.architecture: Field required"),
         ({"detector": {**GOOD["detector"], "precision": "int4"}}, "detector.precision: Input should be"),
+        (
+            {"detector": {**GOOD["detector"], "precision": "int8"}},
+            "detector: precision int8 and calibration (videos) go together",
+        ),
         ({"reid": {"weights": "r", "precision": "int8"}}, "reid: precision int8 and calibration (videos) go together"),
         (
             {"reid": {"weights": "r", "precision": "int8", "calibration": {"videos": []}}},

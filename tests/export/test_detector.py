@@ -15,7 +15,7 @@ from export.onnx_file import ModelSource
 from export.precision import Precision
 from export.reference import Found, eager_people
 from export.repository import precision_of
-from export.verify import SURE, TOLERANCES, Tolerance, _Twins
+from export.verify import SURE, TOLERANCES, Tolerance, Twins
 from tests.export.conftest import HEIGHT, WIDTH, open_session
 from tests.export.crowds import Crowd, crowd, fitted_detector
 from tests.export.tensorrt_graph import computed_in, misfits
@@ -84,7 +84,7 @@ def found_by(path: Path, pictures: np.ndarray) -> list[Found]:
 
 
 def assert_twins(expected: list[Found], found: list[Found], tolerance: Tolerance = TOLERANCES[Precision.FP32]) -> None:
-    twins = _Twins(tolerance)
+    twins = Twins(tolerance)
     for one, other in zip(expected, found, strict=True):
         twins.compare(one, other)
         twins.compare(other, one)

@@ -16,7 +16,7 @@ from demo.model_repository import CONFIG, prepare_models
 from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
-from export import calibration, onnx_models, production, verify
+from export import calibration, onnx_models, production, quantise_detector, verify
 from export import quantise as export_quantise
 from export.config import ExportConfig, load_config
 from export.production import export_all
@@ -147,6 +147,30 @@ def test_int8_is_made_from_the_video_and_again_for_another(
     (folder / "v.mp4").write_text("tuesday")
     export_all(configured(folder, reid=wanted), print)
     assert len(found) == 2
+
+
+def test_an_int8_detector_is_made_from_the_video_and_again_for_another(
+    folder: Path, made: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[tuple[list[str], int]] = []
+
+    def quantise(single: Path, videos: Sequence[Path], frames: int, out: Path) -> str:
+        found.append(([video.name for video in videos], frames))
+        shutil.copy(single, out)
+        return "what it costs"
+
+    monkeypatch.setattr(quantise_detector, "quantise_detector", quantise)
+    calibration = {"videos": ["v.mp4"], "frames": 16}
+    wanted = {"architecture": "net", "weights": "d.pt", "height": 384, "width": 672}
+    wanted = {**wanted, "precision": "int8", "calibration": calibration}
+    said: list[str] = []
+    for day in ("monday", "monday", "tuesday"):
+        (folder / "v.mp4").write_text(day)
+        export_all(configured(folder, detector=wanted), said.append)
+    assert found == [(["v.mp4"], 16)] * 2
+    assert said.count("person_detector.onnx: what it costs") == 2
+    assert said.count("person_detector.onnx: up to date") == 1
+    assert not list((folder / "work").glob(".*.part"))
 
 
 def test_other_serving_is_another_version_of_the_same_file(folder: Path, made: list[str]) -> None:

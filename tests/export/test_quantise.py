@@ -13,7 +13,8 @@ from demo.site.samples import detection_samples
 from export.calibration import CalibrationError, crops_from_videos, frames_of
 from export.precision import LEAST_CROPS, Precision
 from export.quantise import PRODUCTS, quantise
-from export.repository import precision_of
+from export.quantise_detector import quantise_detector
+from export.repository import precision_of, read_model
 from tests.export.conftest import HEIGHT, PICTURES_SEED, WIDTH, open_session
 
 pytestmark = pytest.mark.timeout(400)
@@ -98,6 +99,34 @@ def test_the_graph_is_as_tensorrt_asks(reid_onnx: Path, crops: np.ndarray, tmp_p
     assert own["weights_digest"] != original["weights_digest"]
 
 
+def test_a_detector_s_backbone_is_int8_and_finds_nearly_the_same_people(
+    detector_onnx: Path, video: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "detector.int8.onnx"
+    cost = quantise_detector(detector_onnx, [video], FRAMES, out)
+    assert cost.frames == FRAMES // 4
+    assert cost.people > 4 * cost.frames
+    assert 0 < cost.missing < cost.people / 4
+    assert cost.sure_missing < cost.people / 20
+    assert cost.ms > 0
+    assert cost.int8_ms > 0
+    assert [path.name for path in tmp_path.iterdir()] == ["detector.int8.onnx"]
+    model = onnx.load(out)
+    assert precision_of(model) is Precision.INT8
+    assert read_model(out).model_id.startswith("fasterrcnn_csp_pan_int8-")
+    made_by = {output: node for node in model.graph.node for output in node.output}
+
+    def is_int8(node: onnx.NodeProto) -> bool:
+        return [made_by[name].op_type for name in node.input[:2] if name in made_by] == ["DequantizeLinear"] * 2
+
+    weights = {tensor.name for tensor in onnx.load(detector_onnx).graph.initializer}
+    ours = {node.name: node for node in onnx.load(detector_onnx).graph.node if node.op_type in PRODUCTS}
+    for node in model.graph.node:
+        if node.op_type in PRODUCTS:
+            weight = ours[node.name].input[1]
+            assert is_int8(node) == (weight in weights and weight.startswith("backbone.")), weight
+
+
 def test_bad_input_is_named(
     reid_onnx: Path, detector_onnx: Path, video: Path, crops: np.ndarray, tmp_path: Path
 ) -> None:
@@ -117,6 +146,8 @@ def test_bad_input_is_named(
         (r"model\.onnx: not a Re-ID model", lambda: quantise(detector_onnx, crops, out)),
         (r"broken\.mp4: not a readable ONNX file", lambda: quantise(broken, crops, out)),
         (r"31 crops of people were found; at least 32", lambda: quantise(reid_onnx, crops[:31], out)),
+        (r"model\.onnx: not a detector", lambda: quantise_detector(reid_onnx, [video], FRAMES, out)),
+        (r"1 frames were read; at least 16", lambda: quantise_detector(detector_onnx, [black], FRAMES, out)),
     ):
         with pytest.raises(CalibrationError, match=message) as caught:
             mistake()

@@ -31,7 +31,7 @@ from export.verify import (
     ParityError,
     Served,
     Tolerance,
-    _Twins,
+    Twins,
     describe,
     read_images,
     tolerance_for,
@@ -143,7 +143,7 @@ def found(*rows: tuple[float, float]) -> Found:
     ],
 )
 def test_a_detection_without_a_twin_is_a_miss(other: Found, sentences: int) -> None:
-    twins = _Twins(FP32)
+    twins = Twins(FP32)
     one = found((0, 0.9), (50, 0.2))
     twins.compare(one, other)
     twins.compare(other, one)
@@ -151,7 +151,7 @@ def test_a_detection_without_a_twin_is_a_miss(other: Found, sentences: int) -> N
 
 
 def test_other_embeddings_are_a_miss() -> None:
-    twins = _Twins(FP32)
+    twins = Twins(FP32)
     twins.compare(found((0, 0.9)), found((0, 0.9)))
     assert twins.parity(1, 1, 0.9998).misses(FP32) == ["cosine 0.999800 is below 0.9999"]
 
