@@ -136,6 +136,29 @@ FAINT = """() => {
     return found;
 }"""
 """Text whose contrast to its ground is less than WCAG's 4.5 to 1."""
+CUT_RINGS = """() => {
+    const found = [];
+    for (const element of document.querySelectorAll('a, button, select, [tabindex]')) {
+        if (!element.checkVisibility() || element.disabled) continue;
+        element.focus({focusVisible: true});
+        const style = getComputedStyle(element);
+        const reach = parseFloat(style.outlineOffset) + parseFloat(style.outlineWidth);
+        const name = element.getAttribute('aria-label') ?? element.textContent;
+        if (style.outlineStyle !== 'solid') found.push(`${name}: ${style.outlineStyle}`);
+        const inner = element.getBoundingClientRect();
+        for (let at = element.parentElement; at; at = at.parentElement) {
+            const {overflowX, overflowY} = getComputedStyle(at);
+            if (overflowX === 'visible' && overflowY === 'visible') continue;
+            const {left, right, top, bottom} = at.getBoundingClientRect();
+            const over = [left - inner.left, inner.right - right, top - inner.top, inner.bottom - bottom];
+            if (Math.max(...over) + reach > 0.5) found.push(`${name} in ${at.className}`);
+        }
+    }
+    document.activeElement.blur();
+    scrollTo(0, 0);
+    return found;
+}"""
+"""What shows no ring when it has the keyboard's focus, or only a part of it."""
 
 
 @pytest.fixture(scope="module")
@@ -458,6 +481,9 @@ async def test_every_page_fits_small_screens_and_reads_well(viewer: ViewerPage, 
         await page.keyboard.press("Tab")
         ring = await page.evaluate("getComputedStyle(document.activeElement, null).outline")
         assert "solid 2px" in ring
+        await page.keyboard.press("ArrowDown")  # on the task's page: somebody in focus
+        await page.wait_for_function("() => document.querySelector('.crop .waiting') === null")
+        assert await page.evaluate(CUT_RINGS) == []
 
 
 async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:
