@@ -16,9 +16,10 @@ from boxmot.utils import logger as boxmot_logger
 
 from orchestrator.errors import SettingsError
 from orchestrator.tracking.botsort import botsort_options, follow, tailor
+from orchestrator.tracking.catalogue import options_of
 from orchestrator.tracking.memory import TrackMemory
 from orchestrator.tracking.state import pack_state, unpack_state
-from orchestrator.values import Detections, Float32, Int64, Tracks
+from orchestrator.values import Detections, Float32, Int64, Tracks, UInt8
 
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 REVIVAL_S = 1.0
 """A track that comes back after a longer gap keeps its id only if it looks the same. BotSort revives lost tracks by
 overlap with where they would have walked alone, and after seconds that is whoever happens to pass there."""
+REHEARSED_TICKS = 4
+"""After so many ticks every tracker has confirmed the person of the rehearsal."""
 MIN_SIDE_PX = 1.0
 """Thinner boxes are widened to this: BoxMOT refuses boxes without an area."""
 
@@ -45,6 +48,7 @@ class BoxMotTracker:
         self._rate = rate
         self._engine: Any = None
         self._failed = False
+        self._frame: UInt8 = np.zeros((0, 0, 3), np.uint8)
         self._memory = self._fresh_memory(0)
         self._rehearse()
 
@@ -61,7 +65,7 @@ class BoxMotTracker:
         features = self._memory.complete(boxes, embeddings, frame_index) if self._memory.dimension else None
         scores = np.clip(detections.scores, 0, 1).astype(np.float32)
         try:
-            ids, rows = self._follow(boxes, scores, features, frame_index)
+            ids, rows = self._follow(boxes, scores, features, frame_index, size_hw)
         except Exception:  # whatever BoxMOT raises: its state may be half changed, and other cameras go on
             self._tell_failure(frame_index)
             self._begin_anew()
@@ -71,7 +75,7 @@ class BoxMotTracker:
         return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
 
     def _follow(
-        self, boxes: Float32, scores: Float32, features: Float32 | None, frame_index: int
+        self, boxes: Float32, scores: Float32, features: Float32 | None, frame_index: int, size_hw: tuple[int, int]
     ) -> tuple[Int64, Int64]:
         """The engine's track ids [M] and the rows [M] of the detections that they took."""
         if self._settings.tracker == "botsort":
@@ -84,21 +88,29 @@ class BoxMotTracker:
                 f"{self._camera_id}/{frame_index}",
                 embeddings=None if features is None else torch.from_numpy(features),
             ),
+            self._blank(size_hw) if self._engine.requirements.frame else None,
             **({"timestamp_s": frame_index / self._rate} if self._engine.variable_dt else {}),
         )
-        return found.track_ids.numpy(), found.detection_indices.numpy()
+        ids, rows = found.track_ids.numpy(), found.detection_indices.numpy()
+        return ids[rows >= 0], rows[rows >= 0]
+
+    def _blank(self, size_hw: tuple[int, int]) -> UInt8:
+        """A frame of the right size for trackers that ask for one: without camera motion none looks at its pixels."""
+        if self._frame.shape[:2] != size_hw:
+            self._frame = np.zeros((*size_hw, 3), np.uint8)
+        return self._frame
 
     def _rehearse(self) -> None:
         """Refuses settings that do not work: now, and not at the first person or the first checkpoint."""
-        self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=False)
+        self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=True)
+        look = np.full((1, 4), 0.5, np.float32)
         try:
-            self._follow(np.array([[0, 0, 50, 100]], np.float32), np.ones(1, np.float32), None, 0)
-            self.snapshot()
-        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            for tick in range(REHEARSED_TICKS):
+                self._follow(np.array([[0, 0, 50, 100]], np.float32), np.ones(1, np.float32), look, tick, (720, 1280))
+            unpack_state(self.snapshot())
+        except (pickle.PicklingError, AttributeError, TypeError, ValueError) as error:
             name = self._settings.tracker
-            raise SettingsError(
-                f"SPOTON_TRACKER: {name} cannot save its state, which resuming needs: {error}"
-            ) from error
+            raise SettingsError(f"SPOTON_TRACKER: {name} cannot be used, or cannot save its state: {error}") from error
         self._engine = None
 
     def snapshot(self) -> bytes:
@@ -143,13 +155,19 @@ class BoxMotTracker:
 def _create(settings: Settings, camera_id: str, rate: float, *, with_embeddings: bool) -> Any:
     boxmot_logger.setLevel(logging.WARNING)
     is_botsort = settings.tracker == "botsort"
-    options = botsort_options(settings, with_embeddings=with_embeddings) if is_botsort else {}
+    make_options = botsort_options if is_botsort else options_of
+    options = make_options(settings, with_embeddings=with_embeddings)
     try:
         engine = create_engine(TrackerSpec(settings.tracker, options=tuple(sorted(options.items()))))
     except (ValueError, TypeError) as error:
         raise SettingsError(f"SPOTON_TRACKER: camera {camera_id}: {error}") from error
-    if engine.requirements.frame or engine.requirements.masks:
-        raise SettingsError(f"SPOTON_TRACKER: {settings.tracker} needs pixels, which association does not see")
+    if engine.requirements.masks:
+        raise SettingsError(f"SPOTON_TRACKER: {settings.tracker} needs masks, which the detector does not give")
+    if engine.requirements.embeddings and not with_embeddings:
+        raise SettingsError(f"SPOTON_TRACKER: camera {camera_id}: {settings.tracker} needs embeddings")
+    engine.cmc = None
+    if hasattr(engine, "cmc_off"):
+        engine.cmc_off = True
     if is_botsort:
         tailor(engine, rate)
     return engine

@@ -19,7 +19,7 @@ def create_tracker(settings: Settings, camera_id: str, rate: float) -> CameraTra
         rate: ticks per second.
 
     Raises:
-        SettingsError: BoxMOT has no such tracker, or it needs pixels, which association does not see.
+        SettingsError: BoxMOT has no such tracker, or it needs masks.
     """
     if settings.tracker_backend == "cpp":
         raise SettingsError(

@@ -1,14 +1,19 @@
 """A BoxMOT tracker's state as bytes, and back.
 
 BoxMOT offers no way to save a tracker, so its attributes are pickled. A pickle can run code when it is read; the reader
-here therefore builds nothing but track and filter classes, numpy arrays and plain containers.
+here therefore builds nothing but track and filter classes, numpy arrays and plain containers, and names no function but
+the few harmless ones that tracks hold.
 """
 
 from __future__ import annotations
 
+import inspect
 import io
 import pickle
+from types import MethodType
 from typing import Any
+
+from boxmot.trackers.common.motion import MotionModelAdapter, create_motion_model
 
 from orchestrator.tracking.memory import TrackMemory
 
@@ -16,6 +21,10 @@ CLASS_MODULES = ("boxmot.trackers.", "boxmot.motion.", "boxmot.structures.", "or
 """Where classes that a state may hold live; functions from there are refused."""
 PLAIN = {
     ("builtins", "set"),
+    ("orchestrator.tracking.state", "motion_model"),
+    ("orchestrator.tracking.state", "motion_method"),
+    ("numpy.linalg", "inv"),
+    ("boxmot.trackers.common.association.strongsort", "_nn_cosine_distance"),
     ("collections", "deque"),
     ("collections", "OrderedDict"),
     ("numpy", "dtype"),
@@ -37,7 +46,9 @@ def pack_state(engine: Any, memory: TrackMemory) -> bytes:
             if hasattr(track, "smooth_feat"):
                 track.features.clear()
     attributes = {name: value for name, value in vars(engine).items() if not callable(value)}
-    return pickle.dumps((attributes, memory), protocol=5)
+    buffer = io.BytesIO()
+    _StateWriter(buffer, protocol=5).dump((attributes, memory))
+    return buffer.getvalue()
 
 
 def unpack_state(state: bytes) -> tuple[dict[str, Any], TrackMemory]:
@@ -53,6 +64,27 @@ def unpack_state(state: bytes) -> tuple[dict[str, Any], TrackMemory]:
     if not isinstance(memory, TrackMemory) or not isinstance(attributes, dict):
         raise ValueError("not the state of a tracker")  # noqa: TRY004
     return attributes, memory
+
+
+def motion_model(kind: str, arguments: dict[str, Any]) -> MotionModelAdapter:
+    """A motion model as BoxMOT makes it; it has no state, but a function in it that cannot be pickled."""
+    return create_motion_model(kind, **arguments)
+
+
+def motion_method(model: MotionModelAdapter, name: str) -> Any:
+    """One of the two conversions of a motion model, which some tracks hold."""
+    return {"to_measurement": model.to_measurement, "to_box": model.to_box}[name]
+
+
+class _StateWriter(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, MethodType) and isinstance(value.__self__, MotionModelAdapter):
+            return motion_method, (value.__self__, value.__name__)
+        if not isinstance(value, MotionModelAdapter):
+            return NotImplemented
+        bound = inspect.getclosurevars(value._filter_factory).nonlocals
+        chosen = {name: bound[name] for name in ("max_obs", "adaptive_kf", "cls_id") if name in bound}
+        return motion_model, (value.kind.value, {"is_obb": value.is_obb, **chosen})
 
 
 class _StateReader(pickle.Unpickler):

@@ -151,11 +151,11 @@ def test_a_state_that_was_tampered_with_is_refused():
             tracker.restore(harmful)
 
 
-def test_an_unknown_tracker_and_one_that_needs_pixels_are_refused():
+def test_an_unknown_tracker_and_one_that_needs_masks_are_refused():
     with pytest.raises(SettingsError, match=r"SPOTON_TRACKER.*'nosort'"):
         create_tracker(settings(tracker="nosort"), "c1", RATE)
-    with pytest.raises(SettingsError, match="strongsort needs pixels"):
-        create_tracker(settings(tracker="strongsort"), "c1", RATE)
+    with pytest.raises(SettingsError, match="sam2mot needs masks"):
+        create_tracker(settings(tracker="sam2mot"), "c1", RATE)
     with pytest.raises(SettingsError, match="cannot save its state"):
         create_tracker(settings(tracker_backend="cpp"), "c1", RATE)
 
@@ -177,19 +177,25 @@ def test_people_who_cross_keep_their_ids_by_their_looks() -> None:
     assert dict(zip(found.detection_rows.tolist(), found.track_ids.tolist(), strict=True)) == before
 
 
-def test_a_tracker_that_cannot_be_saved_is_refused_at_start():
-    with pytest.raises(SettingsError, match="SPOTON_TRACKER: ocsort cannot save its state"):
-        create_tracker(settings(tracker="ocsort"), "c1", RATE)
+NEEDS_LOOKS = {"strongsort"}
+OTHERS = ["boosttrack", "bytetrack", "deepocsort", "hybridsort", "occluboost", "ocsort", "sfsort", "strongsort"]
+"""All of BoxMOT's but BotSort, which the tests above are about, and sam2mot, which wants masks."""
 
 
+@pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("dimension", [0, 16])
-def test_bytetrack_goes_on_where_it_was(dimension):
-    options = settings(tracker="bytetrack")
+def test_every_other_tracker_follows_people_and_goes_on_where_it_was(name, dimension):
+    options = settings(tracker=name, tracker_backend="python")
+    if name in NEEDS_LOOKS and not dimension:
+        with pytest.raises(SettingsError, match="camera c1: strongsort needs embeddings"):
+            run(create_tracker(options, "c1", RATE), Scene(1, dimension=0), range(1))
+        return
     unbroken = run(create_tracker(options, "c1", RATE), Scene(1, dimension=dimension), range(60))
     scene, before = Scene(1, dimension=dimension), create_tracker(options, "c1", RATE)
     first = run(before, scene, range(30))
     after = create_tracker(options, "c1", RATE)
     after.restore(before.snapshot())
+    assert sum(len(tracks) for tracks in unbroken) > 50
     assert_same(unbroken, first + run(after, scene, range(30, 60)))
 
 
