@@ -14,6 +14,7 @@ from api.access.audit import AuditTrail
 from api.access.document import describe_access
 from api.access.headers import SecurityHeaders
 from api.access.loopback import LoopbackOnly
+from api.bodies import BodyDeadline
 from api.metrics import ApiMetrics, RequestTimer
 from api.problems import TextProblems, install_problem_handlers
 from api.routes import analytics, config, docs, health, media, tasks, viewer
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     app = FastAPI(title="SpotOn", version=_version(), lifespan=lifespan, docs_url=None, redoc_url=None)
     install_problem_handlers(app)
+    app.add_middleware(BodyDeadline)
     app.add_middleware(AuditTrail, log_of=lambda scope: scope["app"].state.services.database.audit)
     app.add_middleware(
         CORSMiddleware,
@@ -59,7 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTimer, metrics=metrics)
     _add_routes(app)
-    describe_access(app)
+    describe_access(app, required=settings.access == "on")
     return app
 
 

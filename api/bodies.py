@@ -1,7 +1,8 @@
-"""Request bodies of a bounded size, as JSON or as a form, checked against a model."""
+"""Request bodies of a bounded size and time, as JSON or as a form, checked against a model."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any, TypeVar
 
@@ -12,12 +13,45 @@ from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as Upload
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import Message
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_FIELDS = 64
+DEADLINE_S = 60.0
+"""Within it a body has to be complete, a picture over a slow line too."""
 
-__all__ = ["UploadFile", "read_body"]
+__all__ = ["BodyDeadline", "UploadFile", "read_body"]
+
+
+class BodyDeadline:
+    """ASGI middleware: a body that does not come is waited for no longer than ``DEADLINE_S``."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        deadline = asyncio.get_running_loop().time() + DEADLINE_S
+        whole = False
+
+        async def received() -> Message:
+            """The next message; behind the body comes only that the client has left."""
+            nonlocal whole
+            if whole:
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"the body was not complete within {DEADLINE_S:g} s"
+                raise HTTPException(408, detail, {"Connection": "close"}) from None
+            whole = not message.get("more_body", False)
+            return message
+
+        await self._app(scope, received, send)
 
 
 async def read_body(request: Request, model: type[ModelT], max_bytes: int) -> ModelT:

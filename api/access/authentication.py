@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
 
@@ -19,6 +20,8 @@ REMEMBER_S = 2.0
 """A token that is revoked works for at most this long where it was just used, and so do tickets made for it."""
 REMEMBERED = 4096
 MAX_TOKEN_CHARS = 8192
+_CLIENT_PREFIX = 64
+"""Bits of an IPv6 address that a client cannot choose (RFC 6177)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Authentication:
         """
         if self.tickets is None:
             return ANYBODY
-        address = connection.client.host if connection.client else ""
+        address = _place(connection.client.host if connection.client else "")
         try:
             return await self._principal_of(connection, ticket_for, address)
         except NotLoggedInError:
@@ -99,6 +102,17 @@ class Authentication:
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
         return known
+
+
+def _place(address: str) -> str:
+    """Whom failures are counted for: an address of IPv4, or an IPv6 network, all of which is one client's."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv4Address):
+        return str(ip)
+    return str(ip.ipv4_mapped or ip_network((ip, _CLIENT_PREFIX), strict=False))
 
 
 def _bearer(connection: HTTPConnection) -> str:

@@ -37,26 +37,26 @@ def stated_rules(app: FastAPI) -> Iterator[tuple[str, frozenset[str], list[Rule]
             yield str(route.path), frozenset(route.methods or ()), list(_rules_of(route.dependant))
 
 
-def describe_access(app: FastAPI) -> None:
-    """Adds to the application's OpenAPI document what each route asks for."""
+def describe_access(app: FastAPI, *, required: bool) -> None:
+    """Adds to the application's OpenAPI document what each route asks for, and whether it insists on it."""
     describe = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
-            _complete(describe(), app)
+            _complete(describe(), app, required)
         return describe()
 
     app.openapi = described  # type: ignore[method-assign]
 
 
-def _complete(document: dict[str, Any], app: FastAPI) -> None:
+def _complete(document: dict[str, Any], app: FastAPI, required: bool) -> None:
     document.setdefault("components", {})["securitySchemes"] = _SCHEMES
     for path, methods, rules in stated_rules(app):
         for method in methods:
             operation = document["paths"].get(path, {}).get(method.lower())
             if operation is not None and rules and rules[0].role is not None:
                 ways = [TOKEN, TICKET] if rules[0].ticket else [TOKEN]
-                operation["security"] = [{}, *({way: []} for way in ways)]
+                operation["security"] = [*([] if required else [{}]), *({way: []} for way in ways)]
                 for status, response in problem_responses(401, 403, 429).items():
                     operation["responses"].setdefault(str(status), response)
 

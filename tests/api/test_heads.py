@@ -8,7 +8,7 @@ import json
 import pytest_asyncio
 import uvicorn
 
-from api import heads
+from api import bodies, heads
 from api.__main__ import bind, server_config
 from api.app import create_app
 
@@ -59,6 +59,14 @@ async def test_heads_within_the_bounds_pass_one_after_another(port, monkeypatch)
     whole = ASK + large + b"\r\n"
     answer = await converse(port, whole[:9], whole[9:15_000], whole[15_000:], ASK, END, pause_s=0.05)
     assert answer.count(b"HTTP/1.1 200 OK") == 2
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(port, monkeypatch):
+    monkeypatch.setattr(bodies, "DEADLINE_S", 0.2)
+    ask = b"POST /api/v1/processing-tasks/start HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head, _, body = (await converse(port, ask + b"Content-Length: 100\r\n\r\n{")).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(body)["detail"] == "the body was not complete within 0.2 s"
 
 
 async def test_what_is_no_http_is_a_problem(port):

@@ -107,6 +107,18 @@ async def test_guessing_is_stopped_and_those_who_are_known_go_on(live, serve, be
         assert (await client.get(LIST, headers=known)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("addresses", "count"),
+    [
+        (["203.0.113.1", "203.0.113.2", "::ffff:203.0.113.1"], 2),
+        (["2001:db8::1", "2001:db8::ffff:0:1", "2001:db8:0:1::1"], 2),
+        (["::1", "127.0.0.1", "", "nonsense"], 4),
+    ],
+)
+def test_failures_are_counted_by_what_one_client_has(addresses, count):
+    assert len({authentication._place(address) for address in addresses}) == count
+
+
 @pytest.mark.servers
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_body_beyond_the_limit_is_413(api, bearer):

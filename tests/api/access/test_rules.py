@@ -69,6 +69,11 @@ def test_the_document_says_how_to_log_in(app):
     assert app.openapi()["components"]["securitySchemes"].keys() == {"bearer", "ticket"}
 
 
+def test_the_document_insists_where_the_server_does(settings):
+    paths = create_app(settings(access="on", ticket_key=KEY)).openapi()["paths"]
+    assert paths["/api/v1/processing-tasks"]["get"]["security"] == [{"bearer": []}]
+
+
 def test_all_of_the_openapi_document_is_walked(app):
     paths = app.openapi()["paths"].keys()
     assert len(paths) >= 8
