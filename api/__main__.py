@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from api.access.commands import run_command
 from api.app import create_app
-from api.heads import BoundedHeads
+from api.heads import BoundedHeads, QuietRefusals
 from orchestrator.errors import SettingsError, SpotOnError
 from orchestrator.log import configure
 from orchestrator.settings import Settings, load_settings
@@ -98,6 +98,7 @@ def server_config(app: FastAPI, proxies: Sequence[str]) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedHeads,
+        ws=QuietRefusals,
         log_config=None,
         access_log=False,
         server_header=False,

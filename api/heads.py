@@ -9,7 +9,9 @@ import asyncio
 import http
 import json
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of request line and headers; what the first read of them brings is taken besides."""
@@ -87,3 +89,13 @@ class BoundedHeads(HttpToolsProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+class QuietRefusals(WebSocketsSansIOProtocol):
+    """uvicorn's WebSockets, without a line in the log, as of an error, for every one that is refused."""
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Sends; a refusal that is out completes the handshake."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True

@@ -52,6 +52,46 @@ class TicketAnswer(BaseModel):
     websocket_url: str = Field(examples=[f"/ws/tracking/{_TASK_ID}"])
 
 
+MEDIA_EXAMPLE = {
+    "sub_video_batch_index": 0,
+    "media_urls": [
+        {
+            "camera_id": "c01",
+            "sub_video_filename": "sub_video_01.mp4",
+            "url": f"/api/v1/media/tasks/{_TASK_ID}/environments/campus/cameras/c01/sub_videos/sub_video_01.mp4",
+            "start_global_frame_index": 0,
+            "num_frames_in_sub_video": 690,
+            "fps": 23.0,
+            "start_time_s": 0.0,
+        }
+    ],
+}
+TICK_EXAMPLE = {
+    "global_frame_index": 123,
+    "scene_id": "campus",
+    "timestamp_processed_utc": "2026-01-05T09:00:21.345Z",
+    "sub_video_batch_index_of_frame": 0,
+    "cameras": {
+        "c01": {
+            "image_source": "000123.jpg",
+            "frame_index_in_sub_video": 123,
+            "media_time_s": 5.347826,
+            "tracks": [
+                {
+                    "track_id": 7,
+                    "global_id": "5f0c6a4e-3",
+                    "bbox_xyxy": [412.0, 220.5, 480.0, 431.0],
+                    "confidence": 0.93,
+                    "class_id": 1,
+                    "map_coords": [12.5, 3.1],
+                }
+            ],
+        },
+        "c02": {"image_source": None, "frame_index_in_sub_video": None, "media_time_s": None, "tracks": []},
+    },
+}
+
+
 class StatusAnswer(StatusPayload):
     """How far a task is: what ``status_update`` tells too."""
 
@@ -161,8 +201,35 @@ class Component(BaseModel):
     detail: str
 
 
+_PARTS = {
+    "postgres": "PostgreSQL 18.1",
+    "redis": "answers",
+    "object_store": "bucket spoton: 4 sub-videos of camera c01",
+    "detector": "person_detector version 1",
+    "reid": "person_reid version 1",
+}
+
+
 class HealthAnswer(BaseModel):
     """Whether the system can do its work."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "degraded",
+                    "detector_model_loaded": True,
+                    "prototype_tracker_loaded (reid_model)": True,
+                    "prototype_tracker_loaded": True,
+                    "homography_matrices_precomputed": True,
+                    "components": {
+                        **{name: {"status": "up", "detail": detail} for name, detail in _PARTS.items()},
+                        "worker": {"status": "down", "detail": "no worker has reported lately"},
+                    },
+                }
+            ]
+        }
+    )
 
     status: Literal["healthy", "degraded", "unhealthy"] = Field(
         description="unhealthy: tasks cannot be started or followed; degraded: something else is missing."

@@ -223,6 +223,15 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
+def example(value: Any) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` argument of a route whose JSON answer looks like this, for the OpenAPI page."""
+    return {200: {"content": {"application/json": {"example": value}}}}
+
+
+BODY_PROBLEMS = (400, 408, 413, 415, 422)
+"""What can be wrong with the body of a request, whatever it is for."""
+
+
 async def _on_spoton_error(request: Request, error: Exception) -> JSONResponse:
     """Also for a WebSocket that is refused before its handshake, for which Starlette has no type."""
     assert isinstance(error, SpotOnError)

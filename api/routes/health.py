@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from api.access.rules import PUBLIC
 from api.dependencies import ServicesDep
 from api.models import HealthAnswer
-from api.problems import problem_response, problem_responses
+from api.problems import example, problem_response, problem_responses
 
 router = APIRouter(tags=["health"], dependencies=[PUBLIC])
 
@@ -21,14 +21,14 @@ async def health(services: ServicesDep) -> HealthAnswer:
 
 
 @router.head("/health/live", include_in_schema=False)
-@router.get("/health/live")
+@router.get("/health/live", responses=example({"status": "alive"}))
 async def live() -> dict[str, str]:
     """200 while this process answers at all."""
     return {"status": "alive"}
 
 
 @router.head("/health/ready", include_in_schema=False)
-@router.get("/health/ready", responses=problem_responses(503))
+@router.get("/health/ready", responses=example({"status": "ready"}) | problem_responses(503))
 async def ready(request: Request, services: ServicesDep) -> Response:
     """200 once every server is reachable and every model has answered a warm-up request, 503 before."""
     missing = await services.health.missing()

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -25,6 +25,14 @@ MEDIA_TYPE = "video/mp4"
 _CHUNK_BYTES = 256 * 1024
 _SMALLEST_PIECE = 64 * 1024
 _PATH = "/media/tasks/{task_id}/environments/{environment_id}/cameras/{camera_id}/sub_videos/{file}"
+
+_VIDEO: dict[str, Any] = {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole file.", "content": _VIDEO},
+    206: {"description": "The ranges asked for.", "content": {**_VIDEO, "multipart/byteranges": {}}},
+    304: {"description": "The client has it already."},
+    307: {"description": "It is at the signed URL in Location."},
+}
 
 Fetch = Callable[[], Awaitable[Path]]
 """Puts the file into the cache unless it is there."""
@@ -71,7 +79,7 @@ class VideoResponse(FileResponse):
                 return stack
 
 
-@router.get(_PATH, response_class=Response, responses=problem_responses(404, 412, 416, 422, 502, 503))
+@router.get(_PATH, response_class=Response, responses=_ANSWERS | problem_responses(404, 412, 416, 422, 502, 503))
 async def sub_video(
     request: Request,
     services: ServicesDep,
@@ -94,7 +102,7 @@ async def sub_video(
     """
     found = await _find(services, access, task_id, environment_id, camera_id, file)
     headers = _headers(found)
-    selection = ranges.select(request.headers, headers["etag"], found.size)
+    selection = ranges.select(_joined(request.headers), headers["etag"], found.size)
     refusal = _refusal(request, selection, headers, found.size)
     if refusal is not None:
         return refusal
@@ -121,7 +129,7 @@ async def sub_video_head(
     """What a GET would say, without fetching the file from the object store."""
     found = await _find(services, access, task_id, environment_id, camera_id, file)
     headers = _headers(found)
-    selection = ranges.select(request.headers, headers["etag"], found.size, ranges=False)
+    selection = ranges.select(_joined(request.headers), headers["etag"], found.size, ranges=False)
     refusal = _refusal(request, selection, headers, found.size)
     if refusal is not None:
         return refusal
@@ -136,6 +144,11 @@ async def _find(
         raise NotFoundError(f"task {task.id} is not in environment {environment_id!r}")
     environment = services.site.environment(environment_id)
     return await services.listings.of_task(task, environment, camera_id, file)
+
+
+def _joined(headers: Headers) -> dict[str, str]:
+    """A header that comes in several lines means the same as one with a list (RFC 9110, section 5.3)."""
+    return {name: ", ".join(headers.getlist(name)) for name in dict(headers)}
 
 
 def _headers(found: SubVideo) -> dict[str, str]:

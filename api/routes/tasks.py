@@ -14,6 +14,7 @@ from api.access.audit import audited
 from api.access.rules import COSTLY, OPERATOR, VIEWER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.models import (
+    MEDIA_EXAMPLE,
     Action,
     ControlAnswer,
     ControlRequest,
@@ -23,7 +24,7 @@ from api.models import (
     TaskPage,
     TicketAnswer,
 )
-from api.problems import UnusableRequestError, problem_responses
+from api.problems import BODY_PROBLEMS, UnusableRequestError, example, problem_responses
 from orchestrator.errors import EventLogError
 from orchestrator.events import (
     EventLog,
@@ -50,7 +51,7 @@ _PLACE = re.compile(r"([0-9]{1,16}):([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
     "/start",
     status_code=202,
     dependencies=[audited("start"), OPERATOR, COSTLY],
-    responses=problem_responses(400, 404, 422, 429, 503),
+    responses=problem_responses(404, 429, 503, *BODY_PROBLEMS),
 )
 async def start(body: StartRequest, services: ServicesDep, access: AccessDep) -> StartAnswer:
     """Queues the recording of an environment for processing."""
@@ -100,7 +101,7 @@ async def status(task_id: str, access: AccessDep) -> StatusAnswer:
     return StatusAnswer.of(await access.task(task_id))
 
 
-@router.get("/{task_id}/media", dependencies=[VIEWER], responses=problem_responses(404, 503))
+@router.get("/{task_id}/media", dependencies=[VIEWER], responses=example([MEDIA_EXAMPLE]) | problem_responses(404, 503))
 async def media(task_id: str, services: ServicesDep, access: AccessDep) -> list[MediaPayload]:
     """The sub-videos of a task, batch by batch: what its `media_available` messages said, for as long as it is known.
 
@@ -124,7 +125,7 @@ async def ticket(task_id: str, access: AccessDep) -> TicketAnswer:
 @router.post(
     "/{task_id}/control",
     dependencies=[audited("control"), OPERATOR],
-    responses=problem_responses(400, 404, 409, 422, 503),
+    responses=problem_responses(404, 409, 503, *BODY_PROBLEMS),
 )
 async def control(task_id: str, body: ControlRequest, services: ServicesDep, access: AccessDep) -> ControlAnswer:
     """Pauses, resumes or cancels a task, or marks the person that its viewers follow."""

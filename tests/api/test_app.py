@@ -6,10 +6,13 @@ import time
 
 import httpx
 import pytest
+from pydantic import TypeAdapter
 
 from api.app import create_app
+from api.models import MEDIA_EXAMPLE, TICK_EXAMPLE
 from api.problems import MEDIA_TYPE
 from orchestrator.errors import SiteError
+from orchestrator.events import MediaPayload, TrackingPayload
 
 
 @pytest.fixture
@@ -138,6 +141,36 @@ async def test_the_description_of_the_api_is_whole(client):
     assert "/api/v1/processing-tasks/start" in paths
     assert "/api/v1/processing_tasks/start" not in paths
     assert MEDIA_TYPE in paths["/api/v1/processing-tasks/start"]["post"]["responses"]["429"]["content"]
+
+
+def has_example(part, schemas, above=()):
+    if not isinstance(part, dict):
+        return False
+    if {"example", "examples"} & part.keys():
+        return True
+    name = part.get("$ref", "").rpartition("/")[2]
+    if name and name not in above and has_example(schemas[name], schemas, (*above, name)):
+        return True
+    inner = [part.get("schema"), part.get("items"), *part.get("properties", {}).values(), *part.get("anyOf", [])]
+    return any(has_example(each, schemas, above) for each in inner)
+
+
+async def test_every_json_has_an_example_in_the_description(client):
+    document = (await client.get("/openapi.json")).json()
+    without = []
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            answers = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+            for each in (*answers, operation.get("requestBody", {})):
+                content = each.get("content", {}).get("application/json")
+                if content is not None and not has_example(content, document["components"]["schemas"]):
+                    without.append(path)
+    assert without == []
+
+
+def test_the_examples_are_what_they_stand_for():
+    MediaPayload.model_validate(MEDIA_EXAMPLE, strict=False, extra="forbid")
+    assert TypeAdapter(TrackingPayload).validate_python(TICK_EXAMPLE) == TICK_EXAMPLE
 
 
 def test_a_broken_site_file_is_an_error_at_once(settings, tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
+import pytest
 import pytest_asyncio
 import uvicorn
+import websockets
 
 from api import bodies, heads
 from api.__main__ import bind, server_config
@@ -67,6 +70,15 @@ async def test_a_body_that_does_not_come_is_not_waited_for(port, monkeypatch):
     head, _, body = (await converse(port, ask + b"Content-Length: 100\r\n\r\n{")).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 408 ")
     assert json.loads(body)["detail"] == "the body was not complete within 0.2 s"
+
+
+async def test_a_refused_websocket_is_no_error_in_the_log(port, caplog):
+    for path, code in (("/ws/nowhere", 404), ("/ws/tracking/x?since=soon", 422)):
+        with pytest.raises(websockets.InvalidStatus) as refused:
+            await websockets.connect(f"ws://127.0.0.1:{port}{path}", proxy=None)
+        assert refused.value.response.status_code == code
+    said = [each for each in caplog.records if each.name.startswith("uvicorn") and each.levelno >= logging.WARNING]
+    assert said == []
 
 
 async def test_what_is_no_http_is_a_problem(port):

@@ -153,6 +153,8 @@ async def test_media_whole_and_in_parts(client, folder):
     fresh = await client.get(media(task), headers={"If-None-Match": etag})
     assert (fresh.status_code, fresh.content, fresh.headers["etag"]) == (304, b"", etag)
     assert (await client.get(media(task), headers={"If-Match": '"other"'})).status_code == 412
+    lines = [("If-None-Match", '"other"'), ("If-None-Match", etag)]
+    assert (await client.get(media(task), headers=lines)).status_code == 304
 
 
 async def test_sent_video_is_counted(client):

@@ -14,7 +14,7 @@ from api.access.rules import COSTLY, Access, AccessDep
 from api.bodies import read_body
 from api.dependencies import ServicesDep
 from api.models import TEXT
-from api.problems import NotFoundError, problem_responses
+from api.problems import BODY_PROBLEMS, NotFoundError, problem_responses
 from api.routes.analytics.models import SearchAnswer, SimilarSighting
 from api.routes.analytics.scope import span
 from api.services import Services
@@ -74,7 +74,7 @@ def _request_body() -> dict[str, Any]:
     dependencies=[audited("search"), COSTLY],
     max_body_size=MAX_BODY_BYTES,
     openapi_extra=_request_body(),
-    responses=problem_responses(400, 404, 413, 415, 422, 502, 503),
+    responses=problem_responses(404, 502, 503, *BODY_PROBLEMS),
 )
 async def search(request: Request, services: ServicesDep, access: AccessDep) -> SearchAnswer:
     """Sightings of the people most similar to an image of a person, or to somebody who was seen; best first."""

@@ -10,7 +10,8 @@ from pydantic_core import to_json
 
 from api.access.rules import AccessDep
 from api.dependencies import ServicesDep
-from api.problems import problem_responses
+from api.models import TICK_EXAMPLE
+from api.problems import example, problem_responses
 from orchestrator.events import (
     CameraPayload,
     TrackingPayload,
@@ -36,7 +37,11 @@ class TicksPage(BaseModel):
     next: int | None = Field(description="The `from_frame` of the next page; null where nothing more is stored.")
 
 
-@router.get("/tasks/{task_id}/ticks", response_model=TicksPage, responses=problem_responses(404, 422, 503))
+@router.get(
+    "/tasks/{task_id}/ticks",
+    response_model=TicksPage,
+    responses=example({"ticks": [TICK_EXAMPLE], "next": 363}) | problem_responses(404, 422, 503),
+)
 async def ticks(
     task_id: str,
     services: ServicesDep,
