@@ -5,6 +5,7 @@ import { statePill, stepWords } from "./status.js";
 const RECENT = 12;
 const MOST = 200; // tasks in one answer of the server
 const REFRESH_MS = 3000;
+const NAMES = { reid: "Re-ID", postgres: "PostgreSQL" }; // of parts, where theirs is not simply a word
 
 /** The first page: environments to process, and tasks that were started. */
 export class Home {
@@ -113,7 +114,7 @@ export class Home {
   _showHealth({ status, components }) {
     const down = Object.entries(components).filter(([, part]) => part.status !== "up");
     this._health.className = status === "healthy" ? "health" : "health bad";
-    const said = down.map(([name, { detail }]) => [`${name.charAt(0).toUpperCase()}${name.slice(1).replaceAll("_", " ")}`, detail]);
+    const said = down.map(([name, { detail }]) => [NAMES[name] ?? `${name.charAt(0).toUpperCase()}${name.slice(1).replaceAll("_", " ")}`, detail]);
     if (this._healthFor === JSON.stringify(said)) return;
     this._healthFor = JSON.stringify(said);
     this._health.replaceChildren(...said.map(([name, detail]) => element("p", {}, element("b", {}, name), `: ${detail}`)));

@@ -177,7 +177,8 @@ export class Workspace {
 
   _told(type) {
     if (type === "status_update") this._showState();
-    if (type === "focus_changed") this.focus(this.recording.focus, { tell: false });
+    const isLive = !this.recording.isFinal; // whom somebody had in focus while it ran is of the past
+    if (type === "focus_changed" && isLive) this.focus(this.recording.focus, { tell: false });
   }
 
   _draw() {

@@ -294,6 +294,10 @@ async def test_a_link_leads_to_person_and_time_and_a_reload_stays_there(viewer: 
         await found.enter(TaskStatus.PROCESSING)
         await found.enter(TaskStatus.COMPLETED)
         await viewer.until(f"now.connection === 'ended' && now.knownUntil === {BATCHES * TICKS / FPS}")
+    await page.goto(f"{viewer.url}/")
+    await page.goto(f"{viewer.url}/#/task/{task.id}")
+    await viewer.until("now.settled && now.connection === 'ended'")
+    assert (await viewer.state())["focus"] is None  # whom somebody watched while it ran is of the past
     await page.goto(f"{viewer.url}/#/task/{task.id}?person={person(task, WALKER)}")
     await viewer.until(f"now.focus === '{person(task, WALKER)}' && now.frame === 0")
     await page.goto(f"{viewer.url}/#/task/{task.id}?person=nobody-7")
