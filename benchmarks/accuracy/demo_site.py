@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -68,13 +71,23 @@ def _newest(folder: Path, model: str) -> Path:
     return max(folder.glob(f"{model}/*/model.onnx"), key=lambda path: int(path.parent.name))
 
 
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Waits for other processes of the benchmark that make the same scene, and finds what they made."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def rendered(scene: DemoScene, seed: int, state: Path, models: tuple[Path, Path]) -> Scene:
     """The scene as the demo's models see it; videos and detections are made once and kept in ``state``."""
     site = scene.make(seed)
-    files = build_site(site, state / "sites" / f"{scene.name}-{seed}")
-    environment = next(iter(load_site(files.site_file).environments.values()))
-    cameras = list(environment.cameras.values())
-    found = cached(state / "detections", version_hash(site), models, cameras, files.videos)
+    with _alone(state / "sites" / f"{scene.name}-{seed}.lock"):
+        files = build_site(site, state / "sites" / f"{scene.name}-{seed}")
+        environment = next(iter(load_site(files.site_file).environments.values()))
+        cameras = list(environment.cameras.values())
+        found = cached(state / "detections", version_hash(site), models, cameras, files.videos)
     sizes = {each.camera.camera_id: (each.camera.width, each.camera.height) for each in site.cameras}
     detections = {
         name: detection_file(
