@@ -104,7 +104,8 @@ def widen_search(engine: Any, rate: float) -> None:
     Looks may speak against a match, so that people who cross do not swap ids: to the published cost (1 - IoU, or the
     cosine distance where that is less) comes the cosine distance by which two looks differ more than one person's do.
     And a track is taken up by its look wherever its person can have walked since it was last seen, as in DeepSORT
-    (Wojke et al. 2017, arXiv:1703.07402): who comes out from behind something is seldom where the filter thinks.
+    (Wojke et al. 2017, arXiv:1703.07402): who comes out from behind something is seldom where the filter thinks, and
+    was cut to half the height before (``_as_tall``).
 
     A track that was seen at the last tick, a tentative one among them, also takes the nearest box within a step's reach
     (``_steps``). At 12 ticks a second boxes that near overlap anyway; at 2 a walker has left the former box behind.
@@ -128,9 +129,11 @@ def widen_search(engine: Any, rate: float) -> None:
             return np.zeros((len(tracks), len(detections)), np.float32)
         apart, gap = engine.association_distance(tracks, detections), gaps(tracks)
         looks, excess = compare(tracks, detections)
-        near = (apart <= engine.proximity_thresh) | _within(tracks, detections, REACH_AT_ONCE, gap / rate)[0]
-        alike = np.where((looks <= engine.appearance_thresh) & near, looks, 1.0)
         fresh = gap <= 1 + 1e-6
+        near, _ = _within(tracks, detections, REACH_AT_ONCE, gap / rate)
+        tall = _like(tracks, detections) | _as_tall(tracks, detections, fresh)
+        close = (apart <= engine.proximity_thresh) | near & tall
+        alike = np.where((looks <= engine.appearance_thresh) & close, looks, 1.0)
         steps = np.where(fresh[:, None], _steps(tracks, detections, gap / rate), 1.0)
         return np.asarray(np.minimum(np.minimum(apart, steps), alike) + excess, np.float32)
 
@@ -148,18 +151,33 @@ def widen_search(engine: Any, rate: float) -> None:
 def _steps(tracks: list[Any], detections: list[Any], gap_s: Float64) -> Float64:
     """The cost [T, N] of a step from where each track should be to each detection; 1 beyond what can be walked."""
     near, share = _within(tracks, detections, STEP_AT_ONCE, gap_s)
-    return np.where(near, NO_STEP + (LONGEST_STEP - NO_STEP) * share, 1.0)
+    return np.where(near & _like(tracks, detections), NO_STEP + (LONGEST_STEP - NO_STEP) * share, 1.0)
 
 
 def _within(tracks: list[Any], detections: list[Any], at_once: float, gap_s: Float64) -> tuple[Bool, Float64]:
-    """[T, N] whether a detection is of like height and no farther from a track unseen for [T] seconds than a walk.
-
-    And [T, N] the share of that way.
-    """
+    """[T, N] whether a detection is no farther from a track unseen for [T] seconds than a walk, and the share of it."""
     track_xywh = np.array([track.mean[:4] for track in tracks])
     found_xywh = np.array([detection.xywh for detection in detections])
     height = np.maximum(track_xywh[:, None, 3], found_xywh[None, :, 3])
     offset = np.linalg.norm(track_xywh[:, None, :2] - found_xywh[None, :, :2], axis=2)
-    alike = np.minimum(track_xywh[:, None, 3], found_xywh[None, :, 3]) >= LIKE_HEIGHT * height
     reach = (at_once + WALK_HEIGHTS_S * gap_s[:, None]) * height
-    return np.asarray(alike & (offset <= reach)), np.asarray(offset / reach)
+    return np.asarray(offset <= reach), np.asarray(offset / reach)
+
+
+def _like(tracks: list[Any], detections: list[Any]) -> Bool:
+    """[T, N] whether a detection has about the height that the track should have by now."""
+    return _alike([track.mean[3] for track in tracks], detections)
+
+
+def _as_tall(tracks: list[Any], detections: list[Any], fresh: Bool) -> Bool:
+    """[T, N] whether a detection has about the height of the tallest box that a track took before it was lost."""
+    tallest = [
+        0.0 if seen else max((box[3] - box[1] for box in track.history_observations), default=0.0)
+        for track, seen in zip(tracks, fresh, strict=True)
+    ]
+    return _alike(tallest, detections)
+
+
+def _alike(heights: Sequence[float], detections: list[Any]) -> Bool:
+    one, other = np.array(heights)[:, None], np.array([detection.xywh[3] for detection in detections])[None]
+    return np.asarray(np.minimum(one, other) >= LIKE_HEIGHT * np.maximum(one, other))

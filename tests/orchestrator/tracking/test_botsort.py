@@ -75,6 +75,21 @@ def test_who_comes_out_from_behind_something_is_known_by_the_look():
     assert again == [first.tolist()] * 2
 
 
+def test_who_went_behind_something_step_by_step_is_known_when_all_of_them_is_seen_again():
+    """The box shrinks with what is hidden, and its last height is not the person's."""
+    looks, score = np.eye(16, dtype=np.float32)[:1], np.array([0.9], np.float32)
+    short = engine(with_embeddings=True)
+    tailor(short, RATE)
+    box = np.array([[100, 100, 160, 280]], np.float32)
+    for tick in range(16):
+        cut = np.float32([0, 0, 0, 18 * max(0, tick - 9)])
+        first, _ = follow(short, box - cut, score, looks, tick / RATE)
+    for tick in range(16, 28):
+        follow(short, box[:0], score[:0], looks[:0], tick / RATE)
+    again, _ = follow(short, box + np.float32([90, 0, 90, 0]), score, looks, 28 / RATE)
+    assert again.tolist() == first.tolist()
+
+
 @pytest.mark.parametrize(("shift", "look"), [(150, 1), (900, 0)])
 def test_neither_somebody_else_nor_who_is_too_far_takes_up_a_lost_track(shift, look):
     looks = np.eye(16, dtype=np.float32)[:2]
