@@ -7,7 +7,7 @@ name is another one. A question about one task is about all of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import LiteralString
 
@@ -15,20 +15,28 @@ from psycopg import sql
 
 from orchestrator.history.pool import Connection, Pool, transaction
 
+_FILES = sql.SQL("""
+SELECT f.task_id, f.camera_id, f.first_time, f.end_time,
+       first_value(f.task_id) OVER (
+           PARTITION BY tasks.environment_id, f.camera_id, f.etag
+           ORDER BY tasks.status = 'COMPLETED' DESC, tasks.created_at DESC, tasks.id
+       ) AS counts
+FROM task_files f JOIN tasks ON tasks.id = f.task_id""")
+
 PARTS = sql.SQL("""
 files AS (
-    SELECT f.task_id, f.camera_id, f.first_time, f.end_time,
-           first_value(f.task_id) OVER (
-               PARTITION BY f.camera_id, f.etag
-               ORDER BY tasks.status = 'COMPLETED' DESC, tasks.created_at DESC, tasks.id
-           ) AS counts
-    FROM task_files f JOIN tasks ON tasks.id = f.task_id
+    {files}
     WHERE tasks.environment_id = %(environment_id)s AND (%(task_id)s::uuid IS NULL OR tasks.id = %(task_id)s::uuid)
 ), parts AS MATERIALIZED (
     SELECT f.task_id, f.camera_id, k.seconds, unnest(range_agg(tstzrange(f.first_time, f.end_time))) AS span
     FROM files f JOIN task_ticks k USING (task_id) WHERE f.task_id = f.counts GROUP BY 1, 2, 3
-)""")
+)""").format(files=_FILES)
 """Parts of a ``WITH``: task, camera, seconds of a tick and span of time of what counts in a ``Scope``."""
+
+_SUPERSEDED = sql.SQL("""
+SELECT task_id::text, camera_id, range_agg(tstzrange(first_time, end_time))::text FROM (
+    {files} WHERE %(environments)s::text[] IS NULL OR tasks.environment_id = ANY(%(environments)s::text[])
+) AS files WHERE task_id <> counts GROUP BY 1, 2""").format(files=_FILES)
 
 IN_PART = sql.SQL("""
 (d.task_id, d.camera_id) = (p.task_id, p.camera_id) AND d.time >= lower(p.span) AND d.time < upper(p.span)""")
@@ -59,6 +67,12 @@ async def known_ticks(pool: Pool, batch: int, etags: Mapping[str, str], rate: fl
         values = (list(etags), list(etags.values()), batch, rate)
         row = await (await connection.execute(_TICKS, values)).fetchone()
     return int(row[1]) if row is not None and row[0] == len(etags) else None
+
+
+async def superseded(connection: Connection, environments: Collection[str] | None) -> Sequence[tuple[str, str, str]]:
+    """What does not count beside ``PARTS``: task, camera, and spans of time as a ``tstzmultirange`` is written."""
+    values = {"environments": None if environments is None else sorted(environments)}
+    return await (await connection.execute(_SUPERSEDED, values)).fetchall()
 
 
 async def store_files(

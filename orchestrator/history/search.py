@@ -8,13 +8,14 @@ embedding; models of the same length share it and are told apart by a filter.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, LiteralString
 
 import numpy as np
 from psycopg import sql
 
+from orchestrator.history.files import superseded
 from orchestrator.history.pool import Connection, Pool, transaction
 from orchestrator.inference.protocols import ModelId
 from orchestrator.values import Float32
@@ -47,6 +48,12 @@ _SPAN: LiteralString = """EXISTS (
       AND e.time BETWEEN s.first_time AND s.last_time
       AND s.last_time >= COALESCE(%(start)s::timestamptz, '-infinity')
       AND s.first_time < COALESCE(%(end)s::timestamptz, 'infinity'))"""
+
+# OFFSET 0 keeps this a question asked of each look that comes up: as a join it would turn the planner from the index.
+_NOT_SUPERSEDED: LiteralString = """NOT (e.task_id = ANY(%(old_tasks)s::uuid[]) AND EXISTS (
+    SELECT FROM unnest(%(old_tasks)s::uuid[], %(old_cameras)s::text[], %(old_spans)s::text[]::tstzmultirange[])
+        AS old (task_id, camera_id, span)
+    WHERE (old.task_id, old.camera_id) = (e.task_id, e.camera_id) AND e.time <@ old.span OFFSET 0))"""
 
 _LOOKS = sql.SQL("""
 FROM embeddings e
@@ -121,12 +128,16 @@ class Where:
     """In view before this time."""
     not_people: Collection[str] | None = None
     """Neither these, by global id, nor anybody without one."""
+    not_parts: Sequence[tuple[str, str, str]] = ()
+    """Nor what another task counts for: task, camera and spans, see ``files.superseded``."""
 
     def condition(self) -> sql.Composed:
         """What holds for an embedding ``e``; only what is asked, which is what the planner can judge."""
         chosen = [sql.SQL(text) for name, text in _CONDITIONS.items() if getattr(self, name) is not None]
         if self.start is not None or self.end is not None:
             chosen.append(sql.SQL(_SPAN))
+        if self.not_parts:
+            chosen.append(sql.SQL(_NOT_SUPERSEDED))
         return sql.SQL(" AND ").join([sql.SQL("true"), *chosen])
 
     def values(self) -> dict[str, Any]:
@@ -138,6 +149,9 @@ class Where:
             "not_people": None if self.not_people is None else sorted(self.not_people),
             "start": self.start,
             "end": self.end,
+            "old_tasks": [task_id for task_id, _, _ in self.not_parts],
+            "old_cameras": [camera_id for _, camera_id, _ in self.not_parts],
+            "old_spans": [spans for _, _, spans in self.not_parts],
         }
 
 
@@ -202,6 +216,8 @@ async def similar(
 ) -> list[Found]:
     """The tracks of the most similar people, best person first, then best track.
 
+    A recording that was processed twice counts once, as ``files`` has it, unless one task is asked about.
+
     Args:
         pool: the database.
         model: whose embedding it is; others do not compare.
@@ -214,9 +230,11 @@ async def similar(
         HistoryError: the database does not answer, or not in time.
     """
     unit = look / np.linalg.norm(look)
-    values = {**where.values(), "model_name": model.name, "model_version": model.version}
     async with transaction(pool, "search for a person") as connection:
         await prepare_search(connection)
+        if where.task_id is None:
+            where = replace(where, not_parts=await superseded(connection, where.environments))
+        values = {**where.values(), "model_name": model.name, "model_version": model.version}
         nearest = await _people(connection, unit, where, values, people, min_similarity)
         return await _sightings(connection, unit, where, values, nearest)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.tasks import TaskStatus
-from tests.api.analytics.conftest import TICKS, store_task
+from tests.api.analytics.conftest import BEGAN, SITTER, TICKS, WALKER, store_task
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 FILES = {"c01": "first file of c01", "c02": "first file of c02"}
@@ -56,3 +56,32 @@ async def test_each_file_counts_once(client, live):
 
     await store_task(live(), etags={"c01": "a later recording of c01"})
     assert (await sums(client, **CAMPUS))[-1] == 2 * SECONDS
+
+
+@pytest.mark.parametrize("few", [20_000, 0], ids=["compared one by one", "through the index"])
+async def test_nobody_is_found_twice(client, live, few, monkeypatch):
+    monkeypatch.setattr("orchestrator.history.search.FEW_LOOKS", few)
+    files = {camera: f"{camera} {few}" for camera in FILES}
+
+    async def found(**where):
+        # at these people alone: other tests leave theirs in the environment
+        body = {"global_id": WALKER, "min_similarity": 0.5, "limit": 100, **where}
+        answer = await client.post("/api/v1/analytics_data/search", json=body)
+        assert answer.status_code == 200, answer.text
+        return {(seen["task_id"], seen["global_id"], seen["camera_id"]) for seen in answer.json()["sightings"]}
+
+    def all_of(task_id):
+        return {(task_id, WALKER, "c01"), (task_id, WALKER, "c02"), (task_id, SITTER, "c01")}
+
+    def those(seen, *tasks):
+        return {each for each in seen if each[0] in tasks}
+
+    first = await store_task(live(), etags=files)
+    assert those(await found(**CAMPUS), first) == all_of(first)
+    second = await store_task(live(), etags=files)
+    for where in (CAMPUS, {}, {**CAMPUS, "from": BEGAN.isoformat()}, {**CAMPUS, "camera_id": ["c01", "c02"]}):
+        assert those(await found(**where), first, second) == all_of(second)
+    assert await found(task_id=first) == all_of(first), "a task by itself is all there"
+    third = await store_task(live(), etags={"c01": files["c01"], "c02": f"a later file {few}"})
+    seen = those(await found(**CAMPUS), first, second, third)
+    assert seen == all_of(third) | {(second, WALKER, "c02")}, "of the second task its own file of c02 is left"
