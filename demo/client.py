@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +20,7 @@ import httpx
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from demo.recording import CameraRecord, ContractError, MediaFile, Recording, Timings, Transcript
+from demo.recording import FINAL_STATES, CameraRecord, ContractError, MediaFile, Recording, Timings, Transcript
 from orchestrator.errors import SpotOnError
 
 API = "/api/v1"
@@ -29,6 +29,8 @@ FETCHES_AT_ONCE = 4
 RATE_WINDOW_S = 10.0
 """Frames a second are averaged over this time."""
 RECONNECT_PAUSE_S = 0.2
+UNFINISHED = frozenset({"QUEUED", "INITIALIZING", "DOWNLOADING", "PROCESSING"})
+"""States in which a worker takes a task up; a paused one waits for whoever paused it."""
 CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 
 
@@ -124,6 +126,21 @@ class SpotOnClient:
         """The status answer of a task."""
         return await self._call("GET", f"{API}/processing-tasks/{task_id}/status")
 
+    async def cancel_unfinished(self) -> list[Mapping[str, Any]]:
+        """Cancels every task that is queued or under way; returns the status answers of before.
+
+        Raises:
+            ClientError: the server refused; carries its reason.
+        """
+        unfinished = [task async for task in self._tasks() if task["status"] in UNFINISHED]
+        for task in unfinished:
+            try:
+                await self._call("POST", f"{API}/processing-tasks/{task['task_id']}/control", json={"action": "cancel"})
+            except ClientError:
+                if (await self.status(task["task_id"]))["status"] not in FINAL_STATES:
+                    raise
+        return unfinished
+
     async def run(self, environment_id: str, media_dir: Path, on_progress: OnProgress = lambda _: None) -> Recording:
         """Starts a task, follows it to its end and fetches every sub-video into ``media_dir/<camera>/``.
 
@@ -146,6 +163,15 @@ class SpotOnClient:
         return replace(
             recording, cameras={name: _with_paths(camera, paths) for name, camera in recording.cameras.items()}
         )
+
+    async def _tasks(self) -> AsyncIterator[Mapping[str, Any]]:
+        before: str | None = None
+        while True:
+            page = await self._call("GET", f"{API}/processing-tasks", params={"before": before} if before else {})
+            for task in page["tasks"]:
+                yield task
+            if not (before := page["next"]):
+                return
 
     async def _health(self) -> Mapping[str, Any]:
         try:

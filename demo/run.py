@@ -218,6 +218,8 @@ async def _follow(stack: Stack, environment_id: str, folder: Path, reporter: Rep
         async with SpotOnClient(stack.api.url) as client:
             with reporter.step("waiting until healthy"):
                 await client.wait_healthy()
+            for left in await client.cancel_unfinished():
+                reporter.say(f"cancelled what an earlier run left unfinished: {of_task(left)}")
             with reporter.step("processing") as step:
                 return await client.run(
                     environment_id,
@@ -227,6 +229,11 @@ async def _follow(stack: Stack, environment_id: str, folder: Path, reporter: Rep
     except SpotOnError as error:
         log = await asyncio.to_thread(_last_lines, stack.supervisor.log(stack.worker.name))
         raise RunError(f"{error}\nlast log lines of the worker:\n{log}") from error
+
+
+def of_task(status: Mapping[str, Any]) -> str:
+    """A task of somebody else in words."""
+    return f"task {status['task_id']} of {status['environment_id']}, {status['status']} at {status['progress']:.0%}"
 
 
 def describe(progress: TaskProgress) -> str:

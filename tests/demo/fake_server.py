@@ -101,12 +101,17 @@ class FakeServer:
         self.spoil: Callable[[bytes], bytes] = lambda piece: piece
         self.ranges: list[str] = []
         self.url = ""
+        self.tasks: list[Message] = []
+        self.cancelled: list[str] = []
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[FakeServer]:
         routes = [
             Route("/health", self._health),
             Route("/api/v1/processing-tasks/start", self._start, methods=["POST"]),
+            Route("/api/v1/processing-tasks", self._tasks),
+            Route("/api/v1/processing-tasks/{task}/control", self._control, methods=["POST"]),
+            Route("/api/v1/processing-tasks/{task}/status", self._status),
             Route("/media/{camera}/{file}", self._media, methods=["GET", "HEAD"]),
             WebSocketRoute("/ws/tracking/{task}", self._track),
         ]
@@ -133,6 +138,23 @@ class FakeServer:
         if (await request.json())["environment_id"] != "campus":
             return JSONResponse({"title": "Unknown environment", "detail": "no environment 'moon'"}, 404)
         return JSONResponse({"task_id": "task-1"}, 202)
+
+    async def _tasks(self, request: Request) -> Response:
+        """Two tasks a page."""
+        first = int(request.query_params.get("before", 0))
+        following = first + 2 if first + 2 < len(self.tasks) else None
+        return JSONResponse({"tasks": self.tasks[first : first + 2], "next": following and str(following)})
+
+    async def _control(self, request: Request) -> Response:
+        """Refuses for a task named ``ended...``, which has just come to its end."""
+        task_id = request.path_params["task"]
+        if task_id.startswith("ended"):
+            return JSONResponse({"title": "Illegal transition", "detail": f"task {task_id} is COMPLETED"}, 409)
+        self.cancelled.append(f"{(await request.json())['action']} {task_id}")
+        return JSONResponse({})
+
+    async def _status(self, request: Request) -> Response:
+        return JSONResponse({"status": "COMPLETED"})
 
     async def _media(self, request: Request) -> Response:
         headers = {"ETag": '"1"', "Content-Length": str(len(VIDEO))}

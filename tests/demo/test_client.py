@@ -90,6 +90,22 @@ async def test_refused_start_carries_the_servers_reason(tmp_path: Path) -> None:
         await record(FakeServer([]), tmp_path, environment="moon")
 
 
+async def test_what_an_earlier_run_left_unfinished_is_cancelled() -> None:
+    states = {
+        "new": "QUEUED",
+        "old": "COMPLETED",
+        "half": "PROCESSING",
+        "held": "PAUSED",
+        "ended-just-now": "DOWNLOADING",
+    }
+    server = FakeServer([])
+    server.tasks = [{"task_id": name, "status": state} for name, state in states.items()]
+    async with server.running(), SpotOnClient(server.url, QUICK) as client:
+        left = await client.cancel_unfinished()
+    assert server.cancelled == ["cancel new", "cancel half"]
+    assert [task["task_id"] for task in left] == ["new", "half", "ended-just-now"]
+
+
 def repeated_tick() -> list[Message]:
     return [*good_task()[:4], *good_task()[3:]]
 
