@@ -15,12 +15,14 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 from benchmarks.accuracy import demo_site, scenes, sensitivity
 from benchmarks.accuracy.associations import Found, oracle, spoton
 from benchmarks.accuracy.baseline import baseline
 from benchmarks.accuracy.figures import score
 from benchmarks.accuracy.mistakes import mistakes
+from benchmarks.accuracy.noise import NoiseModel
 from benchmarks.accuracy.picture import save_picture
 from benchmarks.accuracy.public import AbsentError
 from benchmarks.accuracy.report import PACKAGES, Row, changes_of, figures_of, loss_tables, summary, table
@@ -60,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sensitivity", action="store_true", help="each constant halved and doubled, in place of the usual tables"
     )
+    parser.add_argument(
+        "--fit-noise", action="store_true", help="fit the noise model to the demo's present models, and do no more"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="public data (%(default)s)")
     parser.add_argument("--state", type=Path, default=Path(".spoton/accuracy"), help="videos and caches (%(default)s)")
@@ -74,6 +79,9 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     """
     names, seeds = (scenes.QUICK, 1) if options.quick else (options.scenes, options.seeds)
     scenes.check(names)
+    if options.fit_noise:
+        await _fit_noise(options.state, reporter)
+        return
     machine = await look_at_machine()
     with reporter.step("models"):
         rendered = any(name in scenes.SOURCES and scenes.SOURCES[name].rendered for name in names)
@@ -84,7 +92,7 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
         with reporter.step("sensitivity"):
             changes = await asyncio.to_thread(_sensitivity, names, inputs, options.jobs)
         reporter.show(sensitivity.table(changes))
-        await write_figures(options.out / "sensitivity.json", machine, changes_of(changes), PACKAGES)
+        await write_figures(options.out / "sensitivity.json", machine, {**_models(), **changes_of(changes)}, PACKAGES)
         return
     jobs = [
         _Job(name, seed, inputs, options.out / "accuracy" if seed == 1 else None)
@@ -97,7 +105,19 @@ async def run(options: argparse.Namespace, reporter: Reporter) -> None:
     reporter.show(table(lines))
     for losses in loss_tables(lines):
         reporter.show(losses)
-    await write_figures(options.out / "accuracy.json", machine, figures_of(rows, lines), PACKAGES)
+    await write_figures(options.out / "accuracy.json", machine, {**_models(), **figures_of(rows, lines)}, PACKAGES)
+
+
+async def _fit_noise(state: Path, reporter: Reporter) -> None:
+    with reporter.step("models"):
+        models = await demo_site.prepare(state)
+    with reporter.step("noise"):
+        (await asyncio.to_thread(demo_site.fit_noise, state, models)).save()
+
+
+def _models() -> dict[str, Any]:
+    """Whose detections the figures are from, by the weights; of the noise model, those that it was fitted to."""
+    return {"demo_weights": demo_site.weights(), "noise_model_weights": NoiseModel.load().weights}
 
 
 def _sensitivity(names: Sequence[str], inputs: scenes.Inputs, processes: int) -> list[sensitivity.Change]:

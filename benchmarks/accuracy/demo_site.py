@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -12,9 +13,9 @@ import numpy as np
 
 from benchmarks.accuracy.detector import cached
 from benchmarks.accuracy.geometry import truth_of
-from benchmarks.accuracy.noise import NoiseModel, detect, looks_of
+from benchmarks.accuracy.noise import NoiseModel, detect, fit, looks_of
 from benchmarks.accuracy.scene import BoxTruth, GroundTruth, Scene, detection_file, seen_by_some
-from demo.model_repository import DETECTION_THRESHOLD, REID_SIMILARITY, prepare_models
+from demo.model_repository import CONFIG, DETECTION_THRESHOLD, REID_SIMILARITY, prepare_models
 from demo.scores import BoxTable
 from demo.site.build import build_site, version_hash
 from demo.site.folder import SiteFiles
@@ -29,6 +30,9 @@ from orchestrator.site import Environment, load_site
 from orchestrator.values import Bool, Int64
 
 MODELS = ("person_detector", "person_reid")
+WEIGHTS = ("detector", "reid")
+FITTED_SEEDS = (4, 5)
+"""Of the campus: the noise model is fitted to them, and no figure is measured on them."""
 REAL, NOISE = "demo detector", "noise model"
 
 
@@ -78,6 +82,18 @@ def _alone(lock: Path) -> Iterator[None]:
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def weights() -> dict[str, str]:
+    """SHA-256 of the committed weights of the demo's detector and Re-ID model."""
+    files = {name: CONFIG.with_name(f"{name}.safetensors") for name in WEIGHTS}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+
+
+def fit_noise(state: Path, models: tuple[Path, Path]) -> NoiseModel:
+    """Fits the noise model to what the demo's models say of the campus."""
+    scene = DemoScene("campus", "campus")
+    return fit([rendered(scene, seed, state, models) for seed in FITTED_SEEDS], weights())
 
 
 def rendered(scene: DemoScene, seed: int, state: Path, models: tuple[Path, Path]) -> Scene:

@@ -1,14 +1,15 @@
 """A stand-in for the demo's models on scenes too large for them: what they miss, where their boxes lie, what they see.
 
-Fitted to the demo detector's own output on the rendered campus with the seeds 4 and 5, which are not scored (``fit``),
-and kept in ``noise.json``; every figure of a scene that uses it is labelled ``noise model``. Errors of one person's
+Fitted to the demo models' own output on the rendered campus with the seeds 4 and 5, which are not scored (``fit``;
+``python -m benchmarks accuracy --fit-noise``), and kept in ``noise.json`` with the weights whose output it was; every
+figure of a scene that uses it is labelled ``noise model``. Errors of one person's
 boxes go on from tick to tick (an autoregressive process), since those of a detector do.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from orchestrator.values import Float64, Int64
 
 FILE = Path(__file__).parent / "noise.json"
 VISIBILITY = (0.0, 0.25, 0.5, 0.75, 0.95, 1.01)
-HEIGHT_PX = (0.0, 50.0, 80.0, 120.0, 1e9)
+HEIGHT_PX = (0.0, 80.0, 120.0, 1e9)
 SCORES = 20
 REPEATS, FITTED_RATE = 0.8, 12.0
 """Correlation of a person's errors from one tick to the next, and at how many ticks a second."""
@@ -33,6 +34,8 @@ REPEATS, FITTED_RATE = 0.8, 12.0
 class NoiseModel:
     """Figures by bins of visibility [V] and height [H]."""
 
+    weights: Mapping[str, str]
+    """SHA-256 of the weights whose output it is, by model."""
     found: Sequence[Sequence[float]]
     """[V][H] share of true boxes that a detection over the low threshold matches."""
     scores: Sequence[Sequence[float]]
@@ -62,11 +65,11 @@ class NoiseModel:
 
     def save(self) -> None:
         """In place of the former fit."""
-        FILE.write_text(json.dumps(asdict(self), indent=1) + "\n")
+        FILE.write_text(json.dumps(asdict(self), indent=1, allow_nan=False) + "\n")
 
 
-def fit(scenes: Sequence[Scene]) -> NoiseModel:
-    """Measures a detector on scenes with true boxes."""
+def fit(scenes: Sequence[Scene], weights: Mapping[str, str]) -> NoiseModel:
+    """Measures a detector with these weights on scenes with true boxes; NaN for visibilities of which it found nobody."""
     cameras = [(scene.boxes[name], file) for scene in scenes for name, file in scene.recording.files.items()]
     hit, error, score, visible, height, wrong, ticks = [], [], [], [], [], [], 0
     for truth, file in cameras:
@@ -85,15 +88,23 @@ def fit(scenes: Sequence[Scene]) -> NoiseModel:
     hits, errors, scores = np.concatenate(hit), np.concatenate(error), np.concatenate(score)
     v, h = np.digitize(np.concatenate(visible), VISIBILITY[1:-1]), np.digitize(np.concatenate(height), HEIGHT_PX[1:-1])
     falses = np.concatenate(wrong)
-    levels = np.linspace(0, 1, SCORES)
     return NoiseModel(
+        dict(weights),
         [[_mean(hits[(v == i) & (h == j)]) for j in range(len(HEIGHT_PX) - 1)] for i in range(len(VISIBILITY) - 1)],
-        [np.quantile(scores[hits & (v == i)], levels).tolist() for i in range(len(VISIBILITY) - 1)],
-        [errors[hits & (v == i)].std(axis=0).tolist() for i in range(len(VISIBILITY) - 1)],
+        [_quantiles(scores[hits & (v == i)]) for i in range(len(VISIBILITY) - 1)],
+        [_spreads(errors[hits & (v == i)]) for i in range(len(VISIBILITY) - 1)],
         len(falses) / ticks,
-        np.quantile(falses, levels).tolist(),
+        _quantiles(falses),
         *_cosines(scenes),
     )
+
+
+def _quantiles(scores: Float64) -> list[float]:
+    return [float("nan")] * SCORES if not len(scores) else np.quantile(scores, np.linspace(0, 1, SCORES)).tolist()
+
+
+def _spreads(errors: Float64) -> list[float]:
+    return [float("nan")] * errors.shape[1] if not len(errors) else errors.std(axis=0).tolist()
 
 
 def _cosines(scenes: Sequence[Scene]) -> tuple[float, float, float, float]:
