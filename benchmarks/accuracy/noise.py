@@ -69,7 +69,7 @@ class NoiseModel:
 
 
 def fit(scenes: Sequence[Scene], weights: Mapping[str, str]) -> NoiseModel:
-    """Measures a detector with these weights on scenes with true boxes; NaN for visibilities of which it found nobody."""
+    """Measures a detector with these weights on scenes with true boxes; NaN where it found nobody of a visibility."""
     cameras = [(scene.boxes[name], file) for scene in scenes for name, file in scene.recording.files.items()]
     hit, error, score, visible, height, wrong, ticks = [], [], [], [], [], [], 0
     for truth, file in cameras:
