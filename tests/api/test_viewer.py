@@ -178,6 +178,7 @@ async def test_a_dropped_picture_finds_the_person_that_it_shows(viewer: Viewer) 
 async def test_batches_change_without_a_flash_and_cameras_keep_step(viewer: Viewer) -> None:
     page = viewer.page
     await viewer.stand_at(FRAMES - 12)
+    await page.evaluate("() => scrollTo(0, 0)")
     tiles = [await page.locator(f"[data-camera={name}] .screen").bounding_box() for name in CAMERAS]
     batches, spreads = set(), []
     await page.locator(".transport .play").click()
