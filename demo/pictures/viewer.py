@@ -11,7 +11,8 @@ from playwright.async_api import Error, Page, ViewportSize, async_playwright
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 """Root, as in a container, cannot have the browser's own sandbox; the only page that it opens is ours."""
-SIZE = ViewportSize(width=1440, height=980)
+SIZE = ViewportSize(width=1440, height=1130)
+"""Four cameras, their transport and ten people's lanes fit."""
 DEADLINE_S = 60.0
 SETTLE_MS = 1500
 QUALITY = 82
@@ -62,4 +63,5 @@ async def _arrange(page: Page) -> None:
     if person is not None:
         await page.locator(f".row[data-person='{person}'] .who").click()
         await page.locator(".crop canvas").nth(2).wait_for()
+    await page.evaluate("() => scrollTo(0, 0)")
     await page.wait_for_timeout(SETTLE_MS)
