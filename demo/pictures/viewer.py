@@ -12,7 +12,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 """Root, as in a container, cannot have the browser's own sandbox; the only page that it opens is ours."""
 SIZE = ViewportSize(width=1440, height=1130)
-"""Four cameras, their transport and ten people's lanes fit."""
+"""Four cameras, their transport and most people's lanes fit."""
 DEADLINE_S = 60.0
 SETTLE_MS = 1500
 QUALITY = 82
