@@ -13,6 +13,7 @@ from demo.site.scenes.market import market
 from demo.site.scenes.yard import yard
 
 _LEAST_WIDTH = 160
+_MOST_WIDTH = 7680
 """Narrower frames show nobody that could be recognised, pixels."""
 
 
@@ -70,6 +71,8 @@ def _check_sizes(recording: Recording) -> None:
         raise ValueError("people, cameras, sub-videos, seconds, frames per second and width must be positive")
     if recording.width is not None and recording.width < _LEAST_WIDTH:
         raise ValueError(f"frames of {recording.width} pixels are too narrow to tell people: {_LEAST_WIDTH} at least")
+    if recording.width is not None and recording.width > _MOST_WIDTH:
+        raise ValueError(f"frames of {recording.width} pixels are too wide to be encoded: {_MOST_WIDTH} at most")
 
 
 def _resized(scene: Scene, width: int | None) -> Scene:

@@ -37,6 +37,7 @@ def test_arguments_change_the_recording():
         ("market", Recording(sub_video_seconds=float("inf")), "must be positive"),
         ("yard", Recording(sub_video_seconds=0.01), "0.01 s has no frame at 12 frames a second"),
         ("yard", Recording(width=40), "too narrow"),
+        ("yard", Recording(width=100_000), "too wide"),
     ],
 )
 def test_what_cannot_be_is_refused(name, recording, words):
