@@ -1,9 +1,10 @@
-"""``python -m demo.training detector --steps 9000 --out F``, the same for ``reid``, and ``evaluate``."""
+"""``python -m demo train detector --steps 9000 --out F``, the same for ``reid``, and ``python -m demo evaluate``."""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 
 import cv2
@@ -19,11 +20,14 @@ MODELS = Path(__file__).parents[1] / "models"
 
 
 def main() -> None:
-    """Parses the command line and trains or measures."""
+    """Parses the command line and trains or measures; what is missing is said in one line, with exit status 1."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     cv2.setNumThreads(1)
     arguments = _parser().parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except OSError as error:
+        sys.exit(f"python -m demo: {str(error).strip().splitlines()[-1]}")  # of a loading process it is a traceback
 
 
 def _train_detector(arguments: argparse.Namespace) -> None:
@@ -60,7 +64,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m demo.training", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m demo train", description=__doc__)
     networks = parser.add_subparsers(dest="network", required=True)
     detector = networks.add_parser("detector", help="train the demo detector")
     detector.add_argument("--height", type=int, default=384, help="pixels of a training picture")
@@ -71,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     reid = networks.add_parser("reid", help="train the demo's Re-ID network")
     reid.add_argument("--crops", type=int, default=12800, help="simulated crops to render, eight for each person")
     reid.set_defaults(run=_train_reid, rate=7e-4, steps=4000)
-    measure = networks.add_parser("evaluate", help="print the figures of the model card")
+    measure = networks.add_parser(
+        "evaluate", prog="python -m demo evaluate", help="print the figures of the model card"
+    )
     measure.add_argument("--detector", type=Path, default=MODELS / "detector.safetensors")
     measure.add_argument("--reid", type=Path, default=MODELS / "reid.safetensors")
     measure.add_argument("--data", type=Path, default=Path("../shared/data"))
