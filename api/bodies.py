@@ -13,7 +13,9 @@ from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as Upload
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
+
+from api.middleware import HttpMiddleware
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 MAX_FIELDS = 64
@@ -23,17 +25,10 @@ DEADLINE_S = 60.0
 __all__ = ["BodyDeadline", "UploadFile", "read_body"]
 
 
-class BodyDeadline:
+class BodyDeadline(HttpMiddleware):
     """ASGI middleware: a body that does not come is waited for no longer than ``DEADLINE_S``."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
         whole = False
 

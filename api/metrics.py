@@ -7,6 +7,8 @@ import time
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.middleware import HttpMiddleware
+
 
 class ApiMetrics:
     """The metrics of one API process, in a registry of its own."""
@@ -32,17 +34,14 @@ class ApiMetrics:
         self.media_bytes = Counter("spoton_api_media_bytes", "Bytes of video sent.", registry=self.registry)
 
 
-class RequestTimer:
+class RequestTimer(HttpMiddleware):
     """ASGI middleware that measures every HTTP request; paths that match no route share one label."""
 
     def __init__(self, app: ASGIApp, metrics: ApiMetrics) -> None:
-        self._app, self._metrics = app, metrics
+        super().__init__(app)
+        self._metrics = metrics
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on and notes when its response starts."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
 
         async def observed(message: Message) -> None:

@@ -14,10 +14,11 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from api.access.limits import RateLimitedError
 from api.access.principal import ForbiddenError, NotLoggedInError
+from api.middleware import HttpMiddleware
 from orchestrator.errors import (
     HistoryError,
     IllegalTransitionError,
@@ -131,19 +132,12 @@ def response_of(error: SpotOnError, instance: str) -> JSONResponse:
     return problem_response(status, kind, title, str(error), instance, headers=headers)
 
 
-class TextProblems:
+class TextProblems(HttpMiddleware):
     """ASGI middleware: an error that the framework says in text (a body that is too long, an origin that may not ask)
     is said as a problem.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal: Message | None = None
         text = b""
 
@@ -173,19 +167,12 @@ def _retold(start: Message, text: str, path: str) -> JSONResponse:
     return problem_response(status, _kind_of(status.phrase), status.phrase, detail, path, headers=dict(headers))
 
 
-class Defects:
+class Defects(HttpMiddleware):
     """ASGI middleware: what nobody foresaw is a problem like any other, and gets the headers of all answers, where the
     framework would answer it outside of all middleware. What breaks an answer off that has begun stays an error.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
 
         async def watched(message: Message) -> None:

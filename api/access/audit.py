@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.principal import Principal
 from api.access.tickets import PARAMETER
+from api.middleware import HttpMiddleware
 from orchestrator.errors import HistoryError, SpotOnError
 from orchestrator.history.pool import Pool, transaction
 
@@ -118,18 +119,14 @@ def audited(action: str, formats: Collection[str] | None = None) -> Any:
     return Depends(Audited(action, None if formats is None else frozenset(formats)))
 
 
-class AuditTrail:
+class AuditTrail(HttpMiddleware):
     """ASGI middleware that writes the row of an audited request when its status is known."""
 
     def __init__(self, app: ASGIApp, log_of: Callable[[Scope], AuditLog]) -> None:
-        self._app, self._log_of = app, log_of
+        super().__init__(app)
+        self._log_of = log_of
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
+    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def noted(message: Message) -> None:
             if message["type"] == "http.response.start" and "audit" in scope.get("state", {}):
                 await self._write(scope, message["status"])
