@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import onnx_ir
 import torch
 from torch import Tensor, nn
 
+from export.files import written_aside
 from export.model_source import ModelSource
 from export.suppression import keep_mask_to_onnx
 
@@ -75,9 +75,5 @@ def _forget_origin(model: onnx_ir.Model) -> None:
 
 def _write(model: onnx_ir.Model, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with written_aside(path) as partial:
         onnx_ir.save(model, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -6,7 +6,6 @@ of the ONNX file, its precision and its profiles; that record goes with the plan
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from export.files import written_aside
 from export.records import digest, is_current, read_record, record_path, write_record
 from export.repository import Content, read_model, versions
 from export.serving import BatchProfile, ModelSpec, Target, batch_profiles
@@ -112,12 +112,8 @@ def make_plan(job: PlanJob, builder: PlanBuilder, out: Path, say: Say) -> None:
         return
     say(f"{out.name}: {job.spec.precision}, {len(job.profiles)} profiles, for {machine}")
     started = time.monotonic()
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with written_aside(out) as partial:
         builder.build(job, partial, out.with_name(TIMING_CACHE))
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     write_record(out, facts)
     say(f"{out.name}: built in {time.monotonic() - started:.0f} s, {out.stat().st_size / 1e6:.1f} MB")
 

@@ -6,8 +6,8 @@ A new version that does not load, or misses parity, is taken back, so that what 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -144,20 +144,13 @@ def _export_detector(wanted: DetectorConfig, path: Path, precision: Precision) -
 def _export_int8_detector(wanted: DetectorConfig, path: Path, calibration: FrameConfig, say: Say) -> None:
     from export.quantise_detector import quantise_detector
 
-    single = path.with_name(f".{path.name}.fp32.part")
-    try:
+    with _single_precision(path) as single:
         _export_detector(wanted, single, Precision.FP32)
         say(f"{path.name}: {quantise_detector(single, calibration.videos, calibration.frames, path)}")
-    finally:
-        single.unlink(missing_ok=True)
 
 
 def _frame_facts(calibration: FrameConfig) -> Facts:
-    return {
-        "videos": [digest(video) for video in calibration.videos],
-        "frames": calibration.frames,
-        "onnxruntime": version("onnxruntime"),
-    }
+    return {**_measured_on(calibration.videos), "frames": calibration.frames}
 
 
 def _reid_file(work: Path, wanted: ReidConfig, detector: OnnxFile, say: Say) -> OnnxFile:
@@ -189,23 +182,29 @@ def _export_int8(wanted: ReidConfig, path: Path, calibration: CalibrationConfig,
     from export.calibration import crops_from_videos
     from export.quantise import quantise
 
-    single = path.with_name(f".{path.name}.fp32.part")
-    try:
+    with _single_precision(path) as single:
         _export_reid(wanted, single, Precision.FP32)
         crops = crops_from_videos(calibration.videos, detector, calibration.crops)
         say(f"{path.name}: {quantise(single, crops, path)}")
+
+
+@contextmanager
+def _single_precision(path: Path) -> Iterator[Path]:
+    """Where the model lies while its int8 form is made."""
+    single = path.with_name(f".{path.name}.fp32.part")
+    try:
+        yield single
     finally:
         single.unlink(missing_ok=True)
 
 
 def _calibration_facts(calibration: CalibrationConfig, detector: OnnxFile) -> Facts:
     """The detector finds the crops, so that its facts are part of them."""
-    return {
-        "videos": [digest(video) for video in calibration.videos],
-        "crops": calibration.crops,
-        "detector": detector.facts,
-        "onnxruntime": version("onnxruntime"),
-    }
+    return {**_measured_on(calibration.videos), "crops": calibration.crops, "detector": detector.facts}
+
+
+def _measured_on(videos: Sequence[Path]) -> Facts:
+    return {"videos": [digest(video) for video in videos], "onnxruntime": version("onnxruntime")}
 
 
 def _facts(options: Mapping[str, object], weights: Path | str) -> Facts:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from export.calibration import CalibrationError, UInt8, open_onnx
+from export.files import written_aside
 from export.onnx_file import ModelSource
 from export.precision import LEAST_CROPS, Precision
 
@@ -72,14 +72,9 @@ def quantise(path: Path, crops: UInt8, out: Path) -> Cost:
     check_quantisable(path)
     kept = np.arange(len(crops)) % HELD_OUT == HELD_OUT - 1
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with written_aside(out) as partial:
         write_int8(path, "crops", _batches(crops[~kept]), partial)
-        cost = _cost(open_onnx(path), open_onnx(partial), crops[kept])
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
-    return cost
+        return _cost(open_onnx(path), open_onnx(partial), crops[kept])
 
 
 class _Rows(CalibrationDataReader):  # type: ignore[misc]

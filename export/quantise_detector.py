@@ -9,7 +9,6 @@ CPU takes half as long again for the demo's detector, where each product has to 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 import onnxruntime
 
 from export.calibration import CalibrationError, UInt8, frames_of, open_onnx
+from export.files import written_aside
 from export.precision import LEAST_FRAMES
 from export.quantise import HELD_OUT, input_of, write_int8
 from export.reference import Found
@@ -74,15 +74,11 @@ def quantise_detector(path: Path, videos: Sequence[Path], count: int, out: Path)
     kept = frames[HELD_OUT - 1 :: HELD_OUT]
     used = (frame[None] for at, frame in enumerate(frames) if at % HELD_OUT != HELD_OUT - 1)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
+    with written_aside(out) as partial:
         write_int8(path, "images", used, partial, BACKBONE)
         cost = _cost(before, open_onnx(partial), kept)
         if not cost.people:
             raise CalibrationError(f"nobody is seen in {', '.join(map(str, videos))}")
-        partial.replace(out)
-    finally:
-        partial.unlink(missing_ok=True)
     return cost
 
 
