@@ -130,38 +130,42 @@ def widen_search(engine: Any, rate: float) -> None:
         apart, gap = engine.association_distance(tracks, detections), gaps(tracks)
         looks, excess = compare(tracks, detections)
         fresh = gap <= 1 + 1e-6
-        near, _ = _within(tracks, detections, REACH_AT_ONCE, gap / rate)
-        tall = _like(tracks, detections) | _as_tall(tracks, detections, fresh)
-        close = (apart <= engine.proximity_thresh) | near & tall
+        away, like = _heights_away(tracks, detections), _like(tracks, detections)
+        tall = like | _as_tall(tracks, detections, fresh)
+        close = (apart <= engine.proximity_thresh) | (away <= _reach(REACH_AT_ONCE, gap / rate)) & tall
         alike = np.where((looks <= engine.appearance_thresh) & close, looks, 1.0)
-        steps = np.where(fresh[:, None], _steps(tracks, detections, gap / rate), 1.0)
+        steps = np.where(fresh[:, None], _steps(away, like, gap / rate), 1.0)
         return np.asarray(np.minimum(np.minimum(apart, steps), alike) + excess, np.float32)
 
     def tentative_cost(tracks: list[Any], detections: list[Any]) -> Float32:
         if not tracks or not detections:
             return np.zeros((len(tracks), len(detections)), np.float32)
         _, excess = compare(tracks, detections)
-        steps = _steps(tracks, detections, gaps(tracks) / rate)
+        steps = _steps(_heights_away(tracks, detections), _like(tracks, detections), gaps(tracks) / rate)
         return np.asarray(np.minimum(published(tracks, detections), steps + excess), np.float32)
 
     engine._first_association_cost = cost
     engine._unconfirmed_association_cost = tentative_cost
 
 
-def _steps(tracks: list[Any], detections: list[Any], gap_s: Float64) -> Float64:
-    """The cost [T, N] of a step from where each track should be to each detection; 1 beyond what can be walked."""
-    near, share = _within(tracks, detections, STEP_AT_ONCE, gap_s)
-    return np.where(near & _like(tracks, detections), NO_STEP + (LONGEST_STEP - NO_STEP) * share, 1.0)
+def _steps(away: Float64, like: Bool, gap_s: Float64) -> Float64:
+    """The cost [T, N] of a step of so many heights to a detection; 1 beyond a walk, and for no like height."""
+    share = away / _reach(STEP_AT_ONCE, gap_s)
+    return np.where((share <= 1) & like, NO_STEP + (LONGEST_STEP - NO_STEP) * share, 1.0)
 
 
-def _within(tracks: list[Any], detections: list[Any], at_once: float, gap_s: Float64) -> tuple[Bool, Float64]:
-    """[T, N] whether a detection is no farther from a track unseen for [T] seconds than a walk, and the share of it."""
+def _reach(at_once: float, gap_s: Float64) -> Float64:
+    """[T, 1] body heights that a person unseen for [T] seconds can be away."""
+    return np.asarray(at_once + WALK_HEIGHTS_S * gap_s[:, None])
+
+
+def _heights_away(tracks: list[Any], detections: list[Any]) -> Float64:
+    """[T, N] how far each detection is from where each track should be, in heights of the taller of the two boxes."""
     track_xywh = np.array([track.mean[:4] for track in tracks])
     found_xywh = np.array([detection.xywh for detection in detections])
     height = np.maximum(track_xywh[:, None, 3], found_xywh[None, :, 3])
     offset = np.linalg.norm(track_xywh[:, None, :2] - found_xywh[None, :, :2], axis=2)
-    reach = (at_once + WALK_HEIGHTS_S * gap_s[:, None]) * height
-    return np.asarray(offset <= reach), np.asarray(offset / reach)
+    return np.asarray(offset / height)
 
 
 def _like(tracks: list[Any], detections: list[Any]) -> Bool:
