@@ -118,13 +118,11 @@ def name_again(
 
 
 def _check_dimensions(tracks: Mapping[str, StoredTracks]) -> None:
-    known = {camera: item.looks.shape[1] for camera, item in tracks.items() if len(item.looks)}
-    for camera, dimension in known.items():
-        first = next(iter(known))
-        if dimension != known[first]:
-            raise ModelContractError(
-                f"embeddings of {dimension} values in camera {camera}, of {known[first]} in camera {first}"
-            )
+    known = [(camera, item.looks.shape[1]) for camera, item in tracks.items() if len(item.looks)]
+    for camera, values in known[1:]:
+        first, wanted = known[0]
+        if values != wanted:
+            raise ModelContractError(f"embeddings of {values} values in camera {camera}, of {wanted} in camera {first}")
 
 
 def _sightings(item: StoredTracks, homography: Homography | None, resolution: tuple[int, int] | None) -> Sightings:

@@ -84,7 +84,7 @@ class Intake:
         fit: Bool = np.isfinite(detections.boxes).all(axis=1) & np.isfinite(detections.scores)
         if fit.all():
             return Usable(replace(item, embeddings=looks), np.arange(len(fit)))
-        self._tell(item.camera_id, tick, f"{np.sum(~fit)} detections whose box or score is not finite are left out")
+        self._tell(item.camera_id, tick, "%d detections whose box or score is not finite are left out", np.sum(~fit))
         rows = np.flatnonzero(fit)
         return Usable(replace(item, detections=detections.select(rows), embeddings=looks[rows]), rows)
 
@@ -93,19 +93,19 @@ class Intake:
         looks, count = item.embeddings, len(item.detections)
         if looks.shape not in {(count, self.dimension), (count, 0)}:
             shape, wanted = list(looks.shape), [count, self.dimension]
-            self._tell(item.camera_id, tick, f"embeddings {shape} and not {wanted} are left out")
+            self._tell(item.camera_id, tick, "embeddings %s and not %s are left out", shape, wanted)
             return np.zeros((count, self.dimension), np.float32)
         wrong: Bool = np.logical_not(np.isfinite(looks).all(axis=1))
         if not wrong.any():
             return looks
-        self._tell(item.camera_id, tick, f"{wrong.sum()} embeddings that are not finite are left out")
+        self._tell(item.camera_id, tick, "%d embeddings that are not finite are left out", wrong.sum())
         return np.where(wrong[:, None], np.float32(0), looks)
 
-    def _tell(self, camera_id: str, tick: int, problem: str) -> None:
-        kind = problem.lstrip("0123456789 ").split("[")[0]
-        if (camera_id, kind) not in self._told:
-            self._told.add((camera_id, kind))
-            logger.warning("camera %s, tick %d: %s (told once)", camera_id, tick, problem)
+    def _tell(self, camera_id: str, tick: int, problem: str, *values: object) -> None:
+        """Says ``problem``, with ``values`` in its places, the first time that this camera has it."""
+        if (camera_id, problem) not in self._told:
+            self._told.add((camera_id, problem))
+            logger.warning("camera %s, tick %d: %s (told once)", camera_id, tick, problem % values)
 
 
 def _width(embeddings: Float32) -> int:
