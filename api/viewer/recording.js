@@ -1,7 +1,7 @@
 import { Ticks } from "./ticks.js";
 import { Tracklet } from "./tracklet.js";
 
-const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
+export const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
 const SAME_INSTANT_S = 1e-3;
 const GAP_S = 1; // a sighting that is taken up again within this time is shown as one
 const PATH_GAP_S = 2.5;

@@ -1,4 +1,5 @@
 import { element, icon } from "./dom.js";
+import { FINAL } from "./recording.js";
 
 const WORDS = {
   QUEUED: "Queued",
@@ -11,7 +12,6 @@ const WORDS = {
   CANCELLED: "Cancelled",
 };
 const UNDER_WAY = new Set(["DOWNLOADING", "PROCESSING"]);
-const FINAL = new Set(["COMPLETED", "FAILED", "CANCELLED"]);
 
 /** A task's state as a pill. */
 export function statePill({ status, progress }) {
