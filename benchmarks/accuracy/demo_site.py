@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -24,6 +23,7 @@ from demo.site.scene import Scene as Site
 from demo.site.scenes import make_scene
 from demo.site.truth import surveyed_points
 from demo.truth import load_truth
+from export.records import digest
 from orchestrator.recorded.associate import Recording
 from orchestrator.settings import Settings
 from orchestrator.site import Environment, load_site
@@ -86,8 +86,7 @@ def _alone(lock: Path) -> Iterator[None]:
 
 def weights() -> dict[str, str]:
     """SHA-256 of the committed weights of the demo's detector and Re-ID model."""
-    files = {name: CONFIG.with_name(f"{name}.safetensors") for name in WEIGHTS}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    return {name: digest(CONFIG.with_name(f"{name}.safetensors")) for name in WEIGHTS}
 
 
 def fit_noise(state: Path, models: tuple[Path, Path]) -> NoiseModel:

@@ -13,8 +13,9 @@ from demo.site.scenes.market import market
 from demo.site.scenes.yard import yard
 
 _LEAST_WIDTH = 160
-_MOST_WIDTH = 7680
 """Narrower frames show nobody that could be recognised, pixels."""
+_MOST_WIDTH = 7680
+"""Wider ones take all the memory there is."""
 
 
 @dataclass(frozen=True)
