@@ -1,23 +1,47 @@
-"""Files that are whole or not there: written aside, flushed to the disk, renamed."""
+"""Files that are whole or not there: written aside, flushed to the disk, renamed.
+
+Whoever writes a file aside holds a lock on it (``flock``), which ends with the process, however that ends, and is seen
+from other containers too. So what a killed writer left is told from what somebody is writing, and swept.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import glob
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """Where to write what becomes ``path`` at the end of the block, and is gone after an error in it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    """Where to write what becomes ``path`` at the end of the block, and is gone after an error in it.
+
+    What killed writers of ``path`` left beside it goes first.
+    """
+    clear_partial(path.parent, f".{glob.escape(path.name)}.*.part")
+    partial, held = _open_aside(path)
+    with held:
+        try:
+            yield partial
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _open_aside(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside ``path``, locked."""
+    while True:
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        held = partial.open("xb")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        if partial.exists():
+            return partial, held
+        held.close()  # swept before it was locked
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -58,7 +82,21 @@ def flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def clear_partial(folder: Path) -> None:
-    """Removes what a killed writer left half-written in ``folder``."""
-    for partial in folder.glob(".*.part"):
-        shutil.rmtree(partial) if partial.is_dir() else partial.unlink()
+def clear_partial(folder: Path, pattern: str = ".*.part") -> None:
+    """Removes what killed writers left half-written in ``folder``, and nothing that is being written."""
+    for partial in folder.glob(pattern):
+        if partial.is_dir():
+            shutil.rmtree(partial)
+        elif not _is_held(partial):
+            partial.unlink(missing_ok=True)
+
+
+def _is_held(partial: Path) -> bool:
+    try:
+        with partial.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
