@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
 
 class Metrics:
-    """The metrics of one process, in a registry of its own."""
+    """The metrics of one process, its processor time and memory among them, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self.frames = Counter("spoton_frames", "Frames processed.", ["camera"], registry=self.registry)
         self.tracks = Counter(
             "spoton_tracks_seen", "Tracked people, counted once a frame.", ["camera"], registry=self.registry

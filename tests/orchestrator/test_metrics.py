@@ -38,4 +38,5 @@ def test_stages_are_scraped() -> None:
     metrics.frames.labels("c01").inc()
     text = generate_latest(metrics.registry).decode()
     assert 'spoton_stage_seconds_count{stage="embed"} 1.0' in text
+    assert "process_resident_memory_bytes " in text
     assert 'spoton_frames_total{camera="c01"} 1.0' in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ import yaml
 from demo.servers.ports import free_ports
 from deploy.dashboard import dashboard
 from tests.deploy.compose import ROOT, prometheus_tool, service
+from tests.deploy.test_prometheus import OF_A_GPU, asked_for
 from tests.system import Whole
 from tests.whole.test_whole_way import ended, http, start
 
@@ -22,10 +24,10 @@ pytestmark = [
     pytest.mark.servers,
     pytest.mark.asyncio(loop_scope="session"),
     pytest.mark.timeout(600),  # whoever comes first waits for the whole system
-    pytest.mark.skipif(prometheus_tool("prometheus") is None, reason="Debian's prometheus is not here"),
 ]
 SCRAPE_S = 1
 WITHIN_S = 40.0
+SUFFIXES = {"histogram": ("_bucket", "_count", "_sum")}
 NEEDS_A_GPU = "nv_gpu_"
 NEEDS_TROUBLE = ("ALERTS", '"[45].."')
 """These have no answer while all is well."""
@@ -95,6 +97,28 @@ async def unanswered(client: httpx.AsyncClient, expressions: list[str]) -> list[
     return [expression for expression in expressions if not await ask(client, expression)]
 
 
+async def scraped(url: str) -> set[str]:
+    """The names of the series that a part can give, those of labels that were not used yet included."""
+    async with httpx.AsyncClient(timeout=10, trust_env=False) as client:
+        text = (await client.get(url)).raise_for_status().text
+    kinds = re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE)
+    return {name + suffix for name, kind in kinds for suffix in SUFFIXES.get(kind, ("",))}
+
+
+async def test_every_metric_of_the_page_and_the_alerts_is_given_by_the_part_it_is_asked_of(whole: Whole) -> None:
+    stack = whole.stack
+    triton, api, worker = [
+        await scraped(url) for url in (stack.triton.metrics_url, f"{stack.api.url}/metrics", stack.worker.metrics_url)
+    ]
+    asked = asked_for()
+    of_triton = {name for name in asked if name.startswith("nv_")}
+    assert of_triton - OF_A_GPU == of_triton & triton
+    assert {name for name in asked if name.startswith("spoton_api_")} <= api
+    assert {name for name in asked - of_triton if not name.startswith("spoton_api_")} <= worker
+    assert {name for name in asked if name.startswith("process_")} <= api & worker
+
+
+@pytest.mark.skipif(prometheus_tool("prometheus") is None, reason="Debian's prometheus is not here")
 async def test_every_part_is_scraped_and_every_query_answers(whole: Whole, tmp_path: Path) -> None:
     queries = [target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])]
     quiet = [query for query in queries if NEEDS_A_GPU in query or any(word in query for word in NEEDS_TROUBLE)]
