@@ -43,6 +43,7 @@ class TritonClient:
         self._start_timeout_s = settings.triton_start_timeout_s
         self._sharing = settings.triton_shared_memory
         self._prefix = settings.shm_prefix
+        self._models = (settings.detector_model, settings.reid_model)
         self._client = InferenceServerClient(settings.triton_url, channel_args=list(_CHANNEL))
         self._regions: list[Region] = []
         self._recovery = asyncio.Lock()
@@ -210,8 +211,12 @@ class TritonClient:
             await asyncio.sleep(_POLL_S)
 
     async def _is_ready(self) -> bool:
+        """Triton calls itself unready for good after any model that failed to load, while others go on answering."""
         try:
-            return bool(await self._client.is_server_ready(client_timeout=_PROBE_TIMEOUT_S))
+            if await self._client.is_server_ready(client_timeout=_PROBE_TIMEOUT_S):
+                return True
+            asked = [self._client.is_model_ready(name, client_timeout=_PROBE_TIMEOUT_S) for name in self._models]
+            return all(await asyncio.gather(*asked))
         except InferenceServerException:
             return False
 

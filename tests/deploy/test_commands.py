@@ -21,6 +21,7 @@ from demo.servers.ports import LOOPBACK, free_ports
 from demo.servers.seaweedfs import S3Access
 from demo.servers.state import SHARED_MEMORY
 from tests.deploy.compose import ROOT, service
+from tests.orchestrator.inference.models import write_models
 
 pytestmark = pytest.mark.servers
 WITHIN_S = 40.0
@@ -135,7 +136,8 @@ async def answers(client: httpx.AsyncClient, url: str) -> bool:
 @pytest.mark.skipif(not has_triton(), reason="Triton is not installed: python3 deploy/install.py triton")
 async def test_triton_starts_with_its_flags_and_the_health_check_sees_it(tmp_path: Path) -> None:
     environment = triton.find_environment()
-    (tmp_path / "models").mkdir()
+    triton._link_backend(tmp_path / "backends" / "python", environment)
+    write_models(tmp_path / "models")
     program, *flags = service("triton")["command"]
     places = {"--model-repository": str(tmp_path / "models")}
     given = dict(flag.split("=", 1) for flag in flags) | places
@@ -143,7 +145,7 @@ async def test_triton_starts_with_its_flags_and_the_health_check_sees_it(tmp_pat
     http, grpc, metrics = free_ports(3)
     known = [f"{name}={value}" for name, value in given.items() if name not in NEWER]
     own = [f"--{part}-address={LOOPBACK}" for part in ("http", "grpc", "metrics")]
-    own += [f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
+    own += ["--backend-directory=backends", f"--http-port={http}", f"--grpc-port={grpc}", f"--metrics-port={metrics}"]
     server = str(triton._package(environment) / "bin" / program)
     async with running([server, *known, *own], tmp_path, triton._variables(environment)) as process:
         test = [word.replace(":8000/", f":{http}/") for word in service("triton")["healthcheck"]["test"][1:]]

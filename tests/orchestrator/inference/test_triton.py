@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from orchestrator.errors import InferenceError, ModelContractError
 from orchestrator.inference.client import open_inference
@@ -162,6 +164,26 @@ async def test_a_server_that_is_down_is_named(settings):
     with pytest.raises(InferenceError, match=r"Triton at 127.0.0.1:1 was not ready within 0.3 s"):
         async with open_inference(settings(triton_url="127.0.0.1:1", triton_start_timeout_s=0.3), cameras=1):
             pass
+
+
+async def test_a_model_of_others_that_does_not_load_keeps_nobody_away(settings, triton):
+    """As after an export whose new version was refused: Triton is unready from then on, and serves what it has."""
+    tensors = {kind: [{"name": kind, "data_type": "TYPE_FP32", "dims": [1]}] for kind in ("input", "output")}
+    config = json.dumps({"name": "others", "backend": "python", "max_batch_size": 0, **tensors})
+    broken, whole = b"import nonsense", b"class TritonPythonModel:\n    def execute(self, requests): pass"
+    async with InferenceServerClient(triton) as client:
+        with pytest.raises(InferenceServerException, match="nonsense"):
+            await client.load_model("others", config=config, files={"file:1/model.py": broken})
+        assert not await client.is_server_ready()
+        async with open_inference(settings(triton_start_timeout_s=5.0), cameras=3) as inference:
+            assert [len(detections) for detections in await detect(inference)] == [2, 2, 0]
+        with pytest.raises(InferenceError, match="was not ready within 1 s"):
+            async with open_inference(settings(triton_start_timeout_s=1.0, reid_model="others"), cameras=3):
+                pass
+        await client.load_model("others", config=config, files={"file:1/model.py": whole})
+        await client.unload_model("others")
+        await client.load_model("person_reid")
+        assert await client.is_server_ready()
 
 
 async def test_a_slow_model_runs_into_the_deadline(settings):
