@@ -1,6 +1,6 @@
 """Everything that a YAML file asks for, from weights to a server that answers as they do; what is current stays.
 
-A new version that does not load, or misses parity, is taken back, so that what was served before goes on being served.
+A new version that does not load, or misses parity, is not placed, so that what was served before goes on being served.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from export.files import clear_partial
 from export.plans import make_plan, plan_content, plan_job, this_machine
 from export.precision import Precision
 from export.records import Facts, digest, is_current, write_record
-from export.repository import Content, Placed, locked, onnx_content, read_detector, read_reid, versions
-from export.rollout import Model, publish, roll_back
-from export.served import Server, ServerError
+from export.repository import Content, locked, onnx_content, read_detector, read_reid
+from export.rollout import Prove, publish
+from export.served import Server
 from export.serving import DETECTOR, REID, Target
 from export.tensorrt_package import open_package
+from export.trial import Model, Names
 from export.trtexec import TrtexecBuilder
 
 SOURCES = Path(__file__).parent
@@ -60,11 +61,9 @@ def export_all(config: ExportConfig, say: Say) -> None:
             Model(spec, content, config.serving(spec.name)) for spec, content in zip(specs, contents, strict=True)
         ]
         with Server(config.triton) if config.triton else nullcontext() as server:
-            placed = publish(config.repository, models, config.target, server)
-            for model in placed:
-                say(f"{model.name}: version {model.version}{'' if model.is_new else ', as before'}")
-            if server is not None:
-                _prove(config, server, placed, say)
+            prove = _parity(config, server, say) if server is not None else None
+            for placed in publish(config.repository, models, config.target, server, prove):
+                say(f"{placed.name}: version {placed.version}{'' if placed.is_new else ', as before'}")
 
 
 def _make(file: OnnxFile, say: Say) -> None:
@@ -92,29 +91,17 @@ def _contents(config: ExportConfig, files: Sequence[Path], say: Say) -> list[Con
     return contents
 
 
-def _prove(config: ExportConfig, server: Server, placed: Sequence[Placed], say: Say) -> None:
-    """Parity, where pictures are given; new versions that miss it, or cannot answer, go back."""
-    if config.verify is None:
-        return
-    from export.verify import ParityError, verify_served
+def _parity(config: ExportConfig, server: Server, say: Say) -> Prove | None:
+    """What holds the server's answers against eager PyTorch's, where pictures are given."""
+    chosen = config.verify
+    if chosen is None:
+        return None
+    from export.verify import verify_served
 
-    try:
-        verify_served(config, server, config.verify, say)
-    except (ParityError, ServerError) as error:
-        back = [
-            f"{model.name} is back at version {_take_back(config.repository, model.name, server)}"
-            for model in placed
-            if model.is_new and len(versions(config.repository / model.name)) > 1
-        ]
-        raise type(error)("; ".join([str(error), *back])) from error
+    def prove(names: Names) -> None:
+        verify_served(config, server, chosen, say, names)
 
-
-def _take_back(repository: Path, name: str, server: Server) -> int:
-    """Also where the server has fallen over its new version: it shall not start with it again."""
-    try:
-        return roll_back(repository, name, server)
-    except ServerError:
-        return roll_back(repository, name, None)
+    return prove
 
 
 def _detector_file(work: Path, wanted: DetectorConfig, say: Say) -> OnnxFile:

@@ -68,10 +68,10 @@ class Placed:
 
 
 @contextmanager
-def locked(repository: Path) -> Iterator[None]:
+def locked(repository: Path, name: str = ".lock") -> Iterator[None]:
     """Keeps other writers out while the block lasts, and makes the folder. Raises ``RepositoryError`` if one is in."""
     repository.mkdir(parents=True, exist_ok=True)
-    with (repository / ".lock").open("w") as lock:
+    with (repository / name).open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -96,7 +96,7 @@ def place(
     serving = serving or default_serving(spec.name, target)
     _clear_up(folder)
     have = versions(folder)
-    if have and _is_same(folder / str(have[-1]), {**content, **_config(spec, serving, target, have[-1])}):
+    if is_newest(repository, spec, content, target, serving):
         return Placed(spec.name, have[-1], is_new=False)
     version = max([*have, *_withdrawn(folder)], default=0) + 1
     config = _config(spec, serving, target, version)
@@ -109,6 +109,16 @@ def place(
     for withdrawn in _withdrawn(folder)[:-1]:
         shutil.rmtree(folder / f".{withdrawn}.withdrawn")
     return Placed(spec.name, version, is_new=True)
+
+
+def is_newest(
+    repository: Path, spec: ModelSpec, content: Content, target: Target, serving: Serving | None = None
+) -> bool:
+    """Whether ``content`` and its configuration are the version of a model that is served already."""
+    folder = repository / spec.name
+    have = versions(folder)
+    serving = serving or default_serving(spec.name, target)
+    return bool(have) and _is_same(folder / str(have[-1]), {**content, **_config(spec, serving, target, have[-1])})
 
 
 def withdraw(repository: Path, name: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """A new version of a model goes live, and back, while the server answers.
 
+With a server, it is tried and proven under another name first (``export.trial``): what misses is never live.
 The server (``--model-control-mode=explicit``) is told to load what stands in the repository by then. It goes on
 answering with the version that it has until the other one is warmed up, so no request is dropped. Where a version does
 not load, the repository becomes what it was before, so that a server that restarts does not stumble over it either.
@@ -7,12 +8,10 @@ not load, the repository becomes what it was before, so that a server that resta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from export.repository import (
-    Content,
     Placed,
     RepositoryError,
     locked,
@@ -26,24 +25,29 @@ from export.repository import (
     withdraw,
 )
 from export.served import Server, ServerError
-from export.serving import ModelSpec, Serving, Target
+from export.serving import Serving, Target
+from export.trial import Model, Names, on_trial
+
+Prove = Callable[[Names], None]
+"""Is given the names under which what is new answers; raises for a version that shall not go live."""
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model to be placed."""
+def publish(
+    repository: Path,
+    models: Sequence[Model],
+    target: Target,
+    server: Server | None = None,
+    prove: Prove | None = None,
+) -> list[Placed]:
+    """Tries all models in ``server``, which serves ``repository``, places them, or none, and has it load them.
 
-    spec: ModelSpec
-    content: Content
-    serving: Serving | None = None
-    """None: the values in use for it."""
-
-
-def publish(repository: Path, models: Sequence[Model], target: Target, server: Server | None = None) -> list[Placed]:
-    """Places all models, or none, and has ``server``, which serves ``repository``, load them.
-
-    Raises ``OSError`` with the repository as it was, and ``ServerError`` where a model does not load.
+    Raises ``ServerError`` where a model does not load, what ``prove`` raises, and ``OSError``: with the repository as
+    it was.
     """
+    if server is not None:
+        with on_trial(repository, models, target, server) as names:
+            if prove is not None:
+                prove(names)
     with locked(repository):
         placed: list[Placed] = []
         try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from google.protobuf import json_format, text_format
 from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.utils import InferenceServerException, shared_memory
 
 from export.precision import Precision
@@ -112,6 +114,22 @@ class Server:
             ready = self._client.is_model_ready(name, str(version), client_timeout=self._timeout_s)
         if not ready:
             raise ServerError(f"Triton at {self.address}: {name} version {version} is not what it serves")
+
+    def load_files(self, name: str, version: int, config: str, files: Mapping[str, bytes]) -> None:
+        """Has the server serve a model that no repository holds: its ``config.pbtxt`` and the files of its version.
+
+        Raises ``ServerError`` as ``load`` does.
+        """
+        parsed = text_format.Parse(config, ModelConfig())
+        given = {f"file:{version}/{file}": content for file, content in files.items()}
+        with self._saying(f"loading {name}"):
+            as_json = json_format.MessageToJson(parsed, preserving_proto_field_name=True)
+            self._client.load_model(name, config=as_json, files=given, client_timeout=LOAD_TIMEOUT_S)
+
+    def unload(self, name: str) -> None:
+        """Has the server forget a model, if it is there to do so."""
+        with suppress(InferenceServerException):
+            self._client.unload_model(name, client_timeout=self._timeout_s)
 
     @contextmanager
     def _saying(self, what: str) -> Iterator[None]:

@@ -116,9 +116,18 @@ class Parity:
         return "\n".join([*models, f"{self.images} images, {self.crops} crops", *lines])
 
 
-def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig, say: Callable[[str], None]) -> None:
-    """Says the largest differences; raises ``ParityError`` where one is too large, ``ServerError``, ``OSError``."""
-    served = describe(server)
+def verify_served(
+    config: ExportConfig,
+    server: Server,
+    chosen: VerifyConfig,
+    say: Callable[[str], None],
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Says the largest differences; raises ``ParityError`` where one is too large, ``ServerError``, ``OSError``.
+
+    ``names`` says which of the models are asked for under another name (``export.trial``).
+    """
+    served = describe(server, names)
     tolerance = tolerance_for(served, chosen.tolerance)
     wanted = (config.detector.height, config.detector.width)
     if served.detector.input_shape[:2] != wanted:
@@ -132,9 +141,9 @@ def verify_served(config: ExportConfig, server: Server, chosen: VerifyConfig, sa
         raise ParityError("; ".join([*misses, *served.others(reference)]))
 
 
-def describe(server: Server) -> Served:
+def describe(server: Server, names: Mapping[str, str] = MappingProxyType({})) -> Served:
     """What ``server`` serves; raises ``ServerError``, and ``ParityError`` for models that miss the tensor contract."""
-    served = Served(server.describe(DETECTOR), server.describe(REID))
+    served = Served(*(server.describe(names.get(name, name)) for name in (DETECTOR, REID)))
     match served.detector:
         case ServedModel(
             input_name="images", input_shape=(_, _, 3), outputs={"boxes": (boxes, 4), "scores": (rows,)}

@@ -1,4 +1,4 @@
-"""Versions go live and back in the real Triton while others ask it without a pause."""
+"""Versions are tried, go live and go back in the real Triton while others ask it without a pause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,9 +21,11 @@ from demo.servers.state import StateDirectory
 from demo.servers.supervisor import Supervisor
 from demo.servers.triton import Triton
 from export.repository import Placed, RepositoryError, locked, onnx_content, place, read_reid, versions
-from export.rollout import go_live, roll_back
+from export.rollout import go_live, publish, roll_back
 from export.served import Server, ServerError
 from export.serving import REID, Serving, Target
+from export.trial import Model
+from export.verify import ParityError
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
 
@@ -54,9 +56,13 @@ def put(repository: Path, onnx_file: Path) -> Placed:
     return place(repository, read_reid(onnx_file), onnx_content(onnx_file, Target.CPU), Target.CPU, QUICK)
 
 
-def publish(repository: Path, onnx_file: Path, server: Server) -> None:
-    with locked(repository):
-        go_live(repository, [put(repository, onnx_file)], server)
+def model(onnx_file: Path) -> Model:
+    return Model(read_reid(onnx_file), onnx_content(onnx_file, Target.CPU), QUICK)
+
+
+def is_ready(server: Server) -> bool:
+    """As the health check asks it."""
+    return bool(server._client.is_model_ready(REID, client_timeout=10))
 
 
 @dataclass
@@ -116,8 +122,8 @@ async def address(repository: Path, tmp_path: Path) -> AsyncIterator[str]:
         yield triton.address
 
 
-def answer(server: Server) -> float:
-    return float(server.infer(server.describe(REID), np.zeros((1, 256, 128, 3), np.uint8))["embeddings"][0, 0])
+def answer(server: Server, name: str = REID) -> float:
+    return float(server.infer(server.describe(name), np.zeros((1, 256, 128, 3), np.uint8))["embeddings"][0, 0])
 
 
 async def test_versions_go_live_and_back_without_a_dropped_request(
@@ -126,17 +132,19 @@ async def test_versions_go_live_and_back_without_a_dropped_request(
     def work() -> None:
         with Server(address) as server, asking(address) as asked:
             assert answer(server) == 1
-            publish(repository, write_embedder(tmp_path / "two.onnx", 2), server)
+            publish(repository, [model(write_embedder(tmp_path / "two.onnx", 2))], Target.CPU, server)
             assert answer(server) == 2
             assert server.describe(REID).model_id == "marked-222222222222"
-            with pytest.raises(ServerError, match=r"loading person_reid version 3: .*Nonsense"):
-                publish(repository, write_embedder(tmp_path / "bad.onnx", 3, operator="Nonsense"), server)
+            bad = model(write_embedder(tmp_path / "bad.onnx", 3, operator="Nonsense"))
+            with pytest.raises(ServerError, match=r"loading person_reid\.trial: .*Nonsense"):
+                publish(repository, [bad], Target.CPU, server)
             assert versions(repository / REID) == [1, 2]
             assert answer(server) == 2
+            assert is_ready(server)
             assert roll_back(repository, REID, server) == 1
             assert answer(server) == 1
             assert server.describe(REID).model_id == "marked-111111111111"
-            publish(repository, write_embedder(tmp_path / "four.onnx", 4), server)
+            publish(repository, [model(write_embedder(tmp_path / "four.onnx", 4))], Target.CPU, server)
             assert answer(server) == 4
             assert versions(repository / REID) == [1, 3]
             live = time.monotonic()
@@ -149,6 +157,60 @@ async def test_versions_go_live_and_back_without_a_dropped_request(
         assert all(marks[mark] > ASKING for mark in (1, 2, 4)), marks
 
     await asyncio.to_thread(work)
+
+
+async def test_a_version_that_is_not_proven_never_answers_anybody(
+    repository: Path, address: str, tmp_path: Path
+) -> None:
+    """Neither while it is on trial, nor after: and somebody else may roll back meanwhile."""
+    heard: list[float] = []
+
+    def prove(names: Mapping[str, str]) -> None:
+        assert names == {REID: "person_reid.trial"}
+        heard.append(answer(server, names[REID]))
+        live = time.monotonic()
+        while len(asked.since(live)) < 2 * ASKING and not asked.failures:
+            time.sleep(0.01)
+        with locked(repository):
+            assert versions(repository / REID) == [1]
+        with pytest.raises(RepositoryError, match="another export is writing"):
+            publish(repository, [model(tmp_path / "two.onnx")], Target.CPU, server)
+        raise ParityError("nobody found")
+
+    def work() -> None:
+        with pytest.raises(ParityError, match="nobody found"):
+            publish(repository, [model(write_embedder(tmp_path / "two.onnx", 2))], Target.CPU, server, prove)
+        with pytest.raises(ServerError, match=r"person_reid\.trial"):
+            server.describe("person_reid.trial")
+        assert answer(server) == 1
+        assert is_ready(server)
+        publish(repository, [model(tmp_path / "one.onnx")], Target.CPU, server, proven.append)
+
+    proven: list[Mapping[str, str]] = []
+    with Server(address) as server, asking(address) as asked:
+        await asyncio.to_thread(work)
+    assert heard == [2]
+    assert asked.failures == []
+    assert set(asked.since(0)) == {1}
+    assert versions(repository / REID) == [1]
+    assert proven == [{}]
+
+
+async def test_a_version_that_fails_where_it_was_tried_leaves_the_repository_as_it_was(
+    repository: Path, address: str, tmp_path: Path
+) -> None:
+    """As where two instances of it do not fit the memory that one did."""
+
+    def work() -> None:
+        with Server(address) as server, locked(repository):
+            placed = put(repository, write_embedder(tmp_path / "bad.onnx", 3, operator="Nonsense"))
+            with pytest.raises(ServerError, match=r"loading person_reid version 2: .*Nonsense"):
+                go_live(repository, [placed], server)
+            assert answer(server) == 1
+            assert is_ready(server)
+
+    await asyncio.to_thread(work)
+    assert versions(repository / REID) == [1]
 
 
 async def test_nothing_to_go_back_to(repository: Path, tmp_path: Path) -> None:
