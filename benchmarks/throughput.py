@@ -30,9 +30,10 @@ from benchmarks import processor
 from demo.client import SpotOnClient
 from demo.console import Reporter
 from demo.model_repository import SETTINGS, prepare_models
-from demo.run import PROFILES, DemoOptions, describe, render_site, scene_of
+from demo.run import DemoOptions, describe, render_site, scene_of
 from demo.servers.spoton import settings_of
 from demo.servers.stack import Stack
+from demo.site.scene import PROFILES
 from demo.upload import match_videos, upload
 from orchestrator.decode import FrameReader, frames_of_ticks, probe
 from orchestrator.inference.client import open_inference

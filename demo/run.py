@@ -7,11 +7,11 @@ not need each other go on side by side.
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 from demo.client import SpotOnClient, TaskProgress
@@ -25,7 +25,7 @@ from demo.results import write_pictures, write_report
 from demo.servers.stack import Stack
 from demo.site.build import build_site
 from demo.site.folder import SiteFiles
-from demo.site.scene import SHORT, Scene
+from demo.site.scene import PROFILES, Scene
 from demo.site.scene import Recording as SceneSizes
 from demo.site.scenes import SCENES, make_scene
 from demo.truth import SiteTruth, load_truth
@@ -34,7 +34,6 @@ from orchestrator.errors import SpotOnError
 from orchestrator.homography import load_homographies
 from orchestrator.site import Environment, Site, load_site
 
-PROFILES: Mapping[str, SceneSizes] = MappingProxyType({"default": SceneSizes(), "short": SHORT})
 GLIMPSE = SceneSizes(sub_videos=1, sub_video_seconds=6.0, fps=4)
 """What the contact sheet renders of every scene."""
 LOG_LINES = 12
@@ -143,17 +142,39 @@ async def render_site(scene: Scene, folder: Path, reporter: Reporter) -> SiteFil
         return await _in_thread(step, lambda report: build_site(scene, folder, report))
 
 
+async def render_alone(options: DemoOptions, out: Path | None, reporter: Reporter) -> None:
+    """Renders the scene into ``out``, or where the demo would have it.
+
+    Raises:
+        OSError: the folder cannot be written, or holds what no rendering left.
+        ValueError: there is no such scene or seed, or a size cannot be.
+    """
+    scene, files = scene_of(options)
+    folder = out or files.root
+    await render_site(scene, folder, reporter)
+    reporter.say(f"site.yaml, videos and truth are in {folder}")
+
+
 async def contact_sheet(state: Path, seed: int, out: Path, reporter: Reporter) -> None:
     """Writes a sheet of frames from all scenes with their true boxes; renders a few seconds of each first.
 
     Raises:
+        OSError: the sheet cannot be written, which is known before anything is rendered.
         ValueError: there is no such seed.
     """
+    await asyncio.to_thread(make_writable, out)
     sites = [scene_of(DemoOptions(state, name, seed, sizes=GLIMPSE)) for name in SCENES]
     for scene, files in sites:
         await render_site(scene, files.root, reporter)
     await asyncio.to_thread(save_contact_sheet, out, sites)
     reporter.say(f"contact sheet: {out}")
+
+
+def make_writable(file: Path) -> None:
+    """Makes the folder of a file that is to be written; raises ``OSError`` where the file could not be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise PermissionError(f"{file} cannot be written")
 
 
 def choose_environment(site: Site, wanted: str | None) -> Environment:

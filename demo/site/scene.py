@@ -6,7 +6,9 @@ and tested; training data take theirs from there upwards, so that no model is ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -128,3 +130,4 @@ class Recording:
 
 SHORT = Recording(people=6, sub_videos=2, sub_video_seconds=4.0)
 """The profile that tests use."""
+PROFILES: Mapping[str, Recording] = MappingProxyType({"default": Recording(), "short": SHORT})

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -93,6 +95,57 @@ def test_arguments_reach_the_site(tmp_path: Path, capsys: pytest.CaptureFixture[
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("command", ["render", "contact-sheet", "up"])
+def test_only_what_serves_at_its_end_can_be_told_not_to(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--out", "sheet.jpg", "--no-serve"])
+    assert "unrecognized arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["render", "--state", "{file}"], "argument --state: '{file}' is no folder"),
+        (["render", "--out", ""], "argument --out: '' is no folder"),
+        (["contact-sheet", "--out", "sheet.txt"], "argument --out: 'sheet.txt' does not name a file that ends in .jpg"),
+    ],
+)
+def test_what_cannot_be_written_is_an_error_of_its_argument(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], complaint: str
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(SystemExit) as end:
+        main([word.format(file=file) for word in words])
+    assert end.value.code == 2
+    assert complaint.format(file=file) in capsys.readouterr().err
+
+
+def test_a_sheet_that_cannot_be_written_is_known_before_anything_is_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["contact-sheet", "--state", str(tmp_path / "state"), "--out", "/proc/nowhere/sheet.jpg"]
+    assert main(words) == 1
+    assert "/proc/nowhere" in capsys.readouterr().err
+    assert not (tmp_path / "state").exists()
+
+
+def test_ctrl_c_while_the_program_is_still_being_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'demo.commands':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path.cwd()}"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "demo", "--help"], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_help_describes_the_scenes(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["render", "--help"])
@@ -160,7 +213,7 @@ def test_a_signal_before_the_end_is_one_line_and_its_status(
     async def stopped(*_arguments: object, **_options: object) -> None:
         raise StoppedBySignalError(15)
 
-    monkeypatch.setattr("demo.__main__.demo", stopped)
+    monkeypatch.setattr(flow, "demo", stopped)
     assert main([]) == 143
     assert capsys.readouterr().err == "python -m demo: stopped by signal 15\n"
 
@@ -188,10 +241,11 @@ async def test_a_signal_ends_work_that_has_no_servers(signum: signal.Signals) ->
         (["run", "--site", "nowhere.yaml", "--videos", "."], "nowhere.yaml"),
         (["--seed", "123456"], "seed 123456"),
         (["--scene", "moon"], "no scene is called 'moon'"),
-        (["--people", "0"], "must be positive"),
-        (["--seconds", "nan"], "must be positive"),
+        (["--people", "0"], "people must be"),
+        (["--seconds", "nan"], "seconds of a sub-video must be"),
+        (["--fps", "100000"], "frames a second must be"),
         (["--cameras", "9"], "scene 'campus' has 4 cameras, not 9"),
-        (["--width", "8"], "too narrow"),
+        (["--width", "8"], "pixels of width must be"),
     ],
 )
 def test_a_misfit_is_one_line_and_status_1(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -12,10 +11,19 @@ from demo.site.scenes.campus import campus
 from demo.site.scenes.market import market
 from demo.site.scenes.yard import yard
 
-_LEAST_WIDTH = 160
-"""Narrower frames show nobody that could be recognised, pixels."""
-_MOST_WIDTH = 7680
-"""Wider ones take all the memory there is."""
+_RANGES: Mapping[str, tuple[str, float, float]] = MappingProxyType(
+    {
+        "people": ("people", 1, 5000),
+        "cameras": ("cameras", 1, 99),
+        "sub_videos": ("sub-videos", 1, 9999),
+        "sub_video_seconds": ("seconds of a sub-video", 0.001, 86_400),
+        "fps": ("frames a second", 1, 120),
+        "width": ("pixels of width", 160, 7680),
+    }
+)
+"""What each size may be. Narrower frames show nobody that could be recognised, wider ones cannot be encoded."""
+_LONGEST_S = 86_400.0
+"""Everybody's way through the whole recording is kept in memory."""
 
 
 @dataclass(frozen=True)
@@ -56,24 +64,16 @@ def make_scene(name: str = "campus", seed: int = 1, recording: Recording | None 
     scene = SCENES[name].make(seed, recording)
     if scene.frames_per_sub_video < 1:
         raise ValueError(f"a sub-video of {scene.sub_video_seconds:g} s has no frame at {scene.fps} frames a second")
+    if (whole := scene.sub_videos * scene.sub_video_seconds) > _LONGEST_S:
+        raise ValueError(f"a recording may take {_LONGEST_S:g} s, not {whole:g}")
     return _resized(_with_cameras(scene, recording.cameras), recording.width)
 
 
 def _check_sizes(recording: Recording) -> None:
-    sizes = (
-        recording.people,
-        recording.cameras,
-        recording.sub_videos,
-        recording.sub_video_seconds,
-        recording.fps,
-        recording.width,
-    )
-    if any(size is not None and not 0 < size < math.inf for size in sizes):
-        raise ValueError("people, cameras, sub-videos, seconds, frames per second and width must be positive")
-    if recording.width is not None and recording.width < _LEAST_WIDTH:
-        raise ValueError(f"frames of {recording.width} pixels are too narrow to tell people: {_LEAST_WIDTH} at least")
-    if recording.width is not None and recording.width > _MOST_WIDTH:
-        raise ValueError(f"frames of {recording.width} pixels are too wide to be encoded: {_MOST_WIDTH} at most")
+    for field, (name, least, most) in _RANGES.items():
+        size = getattr(recording, field)
+        if size is not None and not least <= size <= most:
+            raise ValueError(f"{name} must be {least:g} to {most:g}, not {size}")
 
 
 def _resized(scene: Scene, width: int | None) -> Scene:
