@@ -1,8 +1,8 @@
 """How people move through a site: the social-force model of Helbing and Molnar (1995) along shortest paths.
 
 Each place where people go has a field of walking distances (Dijkstra on a grid); people descend it, are pushed away by
-others and by what stands around, stop for a while where they arrive, and go on. Whatever the forces say, nobody comes
-closer to anybody, or to a solid, than bodies allow.
+others and by what stands around, stop for a while where they arrive, and go on; some agree to meet. Whatever the forces
+say, nobody comes closer to anybody, or to a solid, than bodies allow.
 """
 
 from __future__ import annotations
@@ -10,20 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import dijkstra
 
 from demo.site.gait import Motion
+from demo.site.meeting import NOBODY, WAIT_S, Meetings
+from demo.site.paths import CLEARANCE, Plan, unit
 from demo.site.scene import Scene
-from orchestrator.values import Bool, Float32, Float64, Int64
+from orchestrator.values import Bool, Float32, Float64
 
-_CELL = 0.3
 _BODY = 0.3
 """Half the least distance between the centres of two people, metres."""
-_CLEARANCE = 0.36
-"""Least distance from a person's centre to a solid, metres."""
 _STEPS_PER_SECOND = 24
 _WARM_UP_S = 4.0
 _ARRIVED = 0.9
@@ -49,109 +45,11 @@ class Trajectories:
         return Motion(self.xy[frame], self.heading[frame], self.phase[frame], self.speed[frame], self.gaze[frame])
 
 
-class _Plan:
-    """The walkable ground: distance to the nearest solid, and walking distance to each place."""
-
-    def __init__(self, scene: Scene) -> None:
-        x0, y0, x1, y1 = scene.bounds
-        self.origin = np.array([x0, y0])
-        shape = (int((y1 - y0) / _CELL), int((x1 - x0) / _CELL))
-        free = np.ones(shape, np.uint8)
-        free[[0, -1]] = 0
-        free[:, [0, -1]] = 0
-        for solid in scene.solids:
-            if solid.blocks:
-                outline = (solid.footprint() - self.origin) / _CELL
-                cv2.fillConvexPoly(free, np.round(outline * 16 - 8).astype(np.int32), 0, cv2.LINE_8, 4)
-        room = cv2.distanceTransform(free, cv2.DIST_L2, 5).astype(np.float64) * _CELL
-        self._room = cv2.GaussianBlur(room, (3, 3), 0.7).astype(np.float64)
-        self._room_and_slopes = _with_slopes(self._room)
-        places = np.array([(place.x, place.y) for place in scene.places])
-        self._descents = [_with_slopes(field)[..., 1:] for field in self._distances(places)]
-
-    def _distances(self, places: Float64) -> list[Float64]:
-        walkable = self._room > _CLEARANCE
-        index = np.full(walkable.shape, -1, np.int64)
-        index[walkable] = np.arange(walkable.sum())
-        graph = _grid_graph(index, self._room)
-        cells = self._cells(places)
-        starts = [_nearest(index, cell) for cell in cells]
-        fields = dijkstra(graph, directed=False, indices=starts)
-        result = []
-        for field in fields:
-            reachable = np.where(np.isfinite(field), field, 0.0)
-            full = np.full(walkable.shape, reachable.max() + 5)
-            full[walkable] = np.where(np.isfinite(field), field, reachable.max() + 5)
-            result.append(cv2.GaussianBlur(full, (3, 3), 0.8).astype(np.float64))
-        return result
-
-    def _cells(self, xy: Float64) -> Int64:
-        """[N, 2] row and column of points."""
-        cells = np.floor((xy - self.origin) / _CELL).astype(np.int64)[:, ::-1]
-        return np.asarray(np.clip(cells, 0, np.array(self._room.shape) - 1), np.int64)
-
-    def _sample(self, field: Float64, xy: Float64) -> Float64:
-        """[N, C] bilinear samples of a field [H, W, C]."""
-        place = np.clip((xy - self.origin) / _CELL - 0.5, 0, np.array(field.shape[1::-1]) - 1.001)
-        cell = place.astype(np.int64)
-        right, up = (place - cell).T[..., None]
-        column, row = cell.T
-        low = field[row, column] * (1 - right) + field[row, column + 1] * right
-        high = field[row + 1, column] * (1 - right) + field[row + 1, column + 1] * right
-        return np.asarray(low * (1 - up) + high * up, np.float64)
-
-    def room(self, xy: Float64) -> tuple[Float64, Float64]:
-        """[N] metres to the nearest solid, and [N, 2] the direction away from it."""
-        sample = self._sample(self._room_and_slopes, xy)
-        return sample[:, 0], _unit(sample[:, 1:])
-
-    def way(self, xy: Float64, goals: Int64) -> Float64:
-        """[N, 2] direction of the shortest way to each person's place."""
-        result = np.zeros_like(xy)
-        for goal in np.unique(goals):
-            rows = goals == goal
-            result[rows] = -self._sample(self._descents[goal], xy[rows])
-        return _unit(result)
-
-
-def _with_slopes(field: Float64) -> Float64:
-    """[H, W, 3] a field on the grid and its change per metre in x and y."""
-    along_y, along_x = np.gradient(field, _CELL)
-    return np.stack([field, along_x, along_y], axis=-1)
-
-
-def _grid_graph(index: Int64, room: Float64) -> coo_array:
-    """Edges between neighbouring walkable cells; narrow places cost more, so that paths keep off walls."""
-    rows, columns, costs = [], [], []
-    dear = 1 + 1.2 * np.exp(-(room - _CLEARANCE) / 0.5)
-    for down, right in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        one = index[: index.shape[0] - down, max(0, -right) : index.shape[1] - max(0, right)]
-        two = index[down:, max(0, right) : index.shape[1] + min(0, right)]
-        price = dear[down:, max(0, right) : index.shape[1] + min(0, right)]
-        both = (one >= 0) & (two >= 0)
-        rows.append(one[both])
-        columns.append(two[both])
-        costs.append(price[both] * _CELL * np.hypot(down, right))
-    size = int(index.max()) + 1
-    return coo_array((np.concatenate(costs), (np.concatenate(rows), np.concatenate(columns))), shape=(size, size))
-
-
-def _nearest(index: Int64, cell: Int64) -> int:
-    """The walkable cell nearest to one that may not be."""
-    walkable = np.argwhere(index >= 0)
-    row, column = walkable[np.abs(walkable - cell).sum(axis=1).argmin()]
-    return int(index[row, column])
-
-
-def _unit(vectors: Float64) -> Float64:
-    return np.asarray(vectors / (np.linalg.norm(vectors, axis=-1, keepdims=True) + 1e-9), np.float64)
-
-
 class _Walkers:
     """Everybody's state, advanced in small steps."""
 
     def __init__(self, scene: Scene, rng: np.random.Generator) -> None:
-        self._plan, self._rng, self._places = _Plan(scene), rng, scene.places
+        self._plan, self._rng, self._places = Plan(scene), rng, scene.places
         self._pace = np.array([person.pace for person in scene.people])
         self._stride = np.array([person.build.stride * person.build.height / 1.72 for person in scene.people])
         count = len(scene.people)
@@ -166,6 +64,9 @@ class _Walkers:
         self._kept_s = np.zeros(count)
         self._rest = np.where(rng.random(count) < 0.2, rng.exponential(3.0, count), 0.0)
         self._goal = np.array([self._another(-1) for _ in range(count)])
+        self._meetings = Meetings(count, rng)
+        for row in np.flatnonzero(self._rest == 0).tolist():
+            self._seek_company(row)
 
     def _beginnings(self, scene: Scene) -> Float64:
         chosen: list[Float64] = []
@@ -175,7 +76,7 @@ class _Walkers:
                 spot = self._rng.uniform((x0, y0), (x1, y1))
                 others = np.array(chosen).reshape(-1, 2)
                 apart = len(others) == 0 or np.linalg.norm(others - spot, axis=1).min() > 1.0
-                if apart and self._plan.room(spot[None])[0][0] > 2 * _CLEARANCE:
+                if apart and self._plan.room(spot[None])[0][0] > 2 * CLEARANCE:
                     break
             else:
                 raise ValueError(f"scene {scene.name!r} has no room for {len(scene.people)} people")
@@ -188,11 +89,26 @@ class _Walkers:
             weights[last] = 0
         return int(self._rng.choice(len(weights), p=weights / weights.sum()))
 
+    def _go_on(self, row: int) -> None:
+        self._meetings.part(row)
+        self._goal[row] = self._another(int(self._goal[row]))
+        self._seek_company(row)
+
+    def _seek_company(self, row: int) -> None:
+        """Two who agree to meet go to the place that both reach soonest and where no others meet."""
+        engaged = self._meetings.partner != NOBODY
+        other = self._meetings.arrange(row, self._rest == 0, self.xy)
+        if other != NOBODY:
+            distances = self._plan.distances(self.xy[[row, other]]).max(axis=0)
+            distances[self._goal[engaged]] = np.inf
+            self._goal[[row, other]] = distances.argmin()
+
     def step(self, dt: float) -> None:
         """Move everybody on by ``dt`` seconds."""
         self._arrive(dt)
         resting = self._rest > 0
-        wish = np.where(resting[:, None], 0, self._plan.way(self.xy, self._goal) * self._pace[:, None])
+        way = self._plan.way(self.xy, self._goal) * self._pace[:, None]
+        wish = np.where(resting[:, None], self._meetings.approach(self.xy), way)
         force = (wish - self.velocity) / 0.45 + self._from_others(resting) + self._from_solids()
         velocity = self.velocity + force * dt
         top = np.where(resting, 0.5, 1.3 * self._pace)
@@ -211,21 +127,29 @@ class _Walkers:
         self._rest = np.maximum(0, self._rest - dt)
         goals = np.array([(self._places[goal].x, self._places[goal].y) for goal in self._goal])
         near = np.linalg.norm(self.xy - goals, axis=1) < _ARRIVED
-        for row in np.flatnonzero(was_resting & (self._rest == 0)):
-            self._goal[row] = self._another(int(self._goal[row]))
-        for row in np.flatnonzero(self._kept_s > _PATIENCE_S):
-            self._goal[row], self._kept_s[row] = self._another(int(self._goal[row])), 0.0
-        for row in np.flatnonzero(near & ~was_resting):
-            self._rest[row] = 0.3 + self._rng.exponential(self._places[self._goal[row]].dwell_s)
+        done = (was_resting & (self._rest == 0)) | (self._kept_s > _PATIENCE_S)
+        for row in np.flatnonzero(done).tolist():
+            self._kept_s[row] = 0.0
+            self._go_on(row)
+        for row in np.flatnonzero(near & ~was_resting).tolist():
+            meets = self._meetings.partner[row] != NOBODY
+            self._rest[row] = WAIT_S if meets else self._stay_s(row)
+        for one, other, seconds in self._meetings.greet(self.xy, self._rest > 0):
+            self._rest[[one, other]] = seconds
+
+    def _stay_s(self, row: int) -> float:
+        return 0.3 + float(self._rng.exponential(self._places[self._goal[row]].dwell_s))
 
     def _from_others(self, resting: Bool) -> Float64:
         """Repulsion that grows with nearness, counts more from ahead, and makes people pass on the right."""
         offset = self.xy[:, None] - self.xy[None]
         distance = np.linalg.norm(offset, axis=-1) + np.eye(len(self.xy)) * 1e6
         away = offset / distance[..., None]
-        ahead = -(away * _unit(self.velocity)[:, None]).sum(-1)
+        ahead = -(away * unit(self.velocity)[:, None]).sum(-1)
         weight = 0.3 + 0.35 * (1 + ahead)
         strength = 3.2 * np.exp((2 * _BODY - distance) / 0.55) * weight
+        paired = np.flatnonzero(self._meetings.partner != NOBODY)
+        strength[paired, self._meetings.partner[paired]] = 0.0
         aside = np.stack([away[..., 1], -away[..., 0]], axis=-1)
         passing = np.where(resting, 0.0, 0.55)[:, None, None] * aside * np.clip(ahead, 0, 1)[..., None]
         push: Float64 = ((away - passing) * strength[..., None]).sum(axis=1)
@@ -233,7 +157,7 @@ class _Walkers:
 
     def _from_solids(self) -> Float64:
         room, away = self._plan.room(self.xy)
-        push: Float64 = away * (4.0 * np.exp((_CLEARANCE - room) / 0.25))[:, None]
+        push: Float64 = away * (4.0 * np.exp((CLEARANCE - room) / 0.25))[:, None]
         return push
 
     def _kept_apart(self, xy: Float64) -> Float64:
@@ -244,8 +168,8 @@ class _Walkers:
             overlap = np.maximum(0, 2 * _BODY - distance)
             xy = xy + 0.55 * (offset / (distance[..., None] + 1e-9) * overlap[..., None]).sum(axis=1)
             room, away = self._plan.room(xy)
-            xy = xy + away * np.maximum(0, _CLEARANCE - room)[:, None]
-            if overlap.max() < 1e-3 and room.min() > _CLEARANCE - 1e-3:
+            xy = xy + away * np.maximum(0, CLEARANCE - room)[:, None]
+            if overlap.max() < 1e-3 and room.min() > CLEARANCE - 1e-3:
                 break
         return xy
 
@@ -253,9 +177,11 @@ class _Walkers:
         pace = np.linalg.norm(self.velocity, axis=1)
         self.speed += (pace - self.speed) * min(1.0, dt / 0.2)
         self.phase += 2 * np.pi * self.speed * dt / (self._stride * (0.75 + 0.5 * self.speed))
-        toward = np.arctan2(self.velocity[:, 1], self.velocity[:, 0])
+        talking = self._meetings.talking
+        ahead = np.where(talking[:, None], self._meetings.towards(self.xy), self.velocity)
+        toward = np.arctan2(ahead[:, 1], ahead[:, 0])
         swing = np.mod(toward - self.heading + np.pi, 2 * np.pi) - np.pi
-        self.heading += np.where(pace > 0.25, swing * min(1.0, dt / 0.25), 0)
+        self.heading += np.where(talking | (pace > 0.25), swing * min(1.0, dt / 0.25), 0)
         change = self._rng.random(len(pace)) < dt / 2.5
         self._gaze_goal = np.where(change, self._rng.normal(0, 0.45, len(pace)), self._gaze_goal)
         self.gaze += (self._gaze_goal - self.gaze) * min(1.0, dt / 0.4)

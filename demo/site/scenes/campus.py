@@ -7,7 +7,7 @@ import numpy as np
 from demo.site.camera import Camera, Look
 from demo.site.people import draw_people
 from demo.site.scene import Exit, Ground, Light, Place, Recording, Scene, SiteCamera
-from demo.site.scenes.furniture import BRICK, CONCRETE, DARK_LEAVES, FACADE, OFFICE, bench, planter, tree
+from demo.site.scenes.furniture import BRICK, CONCRETE, DARK_LEAVES, FACADE, OFFICE, bench, kiosk, planter, tree
 from demo.site.solids import Box, Material, Pillar, Solid
 
 
@@ -59,9 +59,11 @@ def _campus_cameras() -> tuple[SiteCamera, ...]:
 _CAMPUS_PLACES = (
     Place(4.5, 3.0, 3.0), Place(8.5, 9.0, 4.0), Place(15.0, 4.5, 3.0), Place(19.5, 3.0, 3.0), Place(19.0, 10.0, 4.0),
     Place(12.0, 12.6, 3.0), Place(10.5, 3.5, 3.0), Place(15.0, 9.5, 3.0),
-    Place(35.0, 4.5, 3.0), Place(40.5, 8.5, 4.0), Place(37.5, 9.5, 3.0), Place(41.0, 3.0, 2.0),
-    Place(-7.5, 7.0, 1.0, 0.7), Place(1.0, 21.0, 1.0, 0.6), Place(49.5, -3.0, 1.0, 0.7), Place(24.0, 16.0, 1.0, 0.5),
+    Place(35.0, 4.5, 3.0), Place(40.5, 8.5, 4.0), Place(37.5, 9.5, 3.0), Place(41.0, 1.5, 2.0),
+    Place(1.0, 21.0, 1.0, 0.6), Place(24.0, 16.0, 1.0, 0.5),
+    Place(-7.8, 12.0, 1.5, 2.0), Place(-7.0, -3.0, 1.5, 2.0), Place(33.0, 20.0, 1.5, 2.0), Place(49.5, -3.0, 1.5, 2.0),
 )  # fmt: skip
+"""The last four are seen by no camera: people go there and come back."""
 
 
 def _campus_solids() -> tuple[Solid, ...]:
@@ -80,6 +82,6 @@ def _campus_solids() -> tuple[Solid, ...]:
         *bench(10.5, 11.0, 8), *bench(16.5, 12.0, -10), *bench(3.0, 9.0, 85), *bench(38.5, 6.5, 30),
         *planter(5.0, 12.2), *planter(20.5, 6.8), *planter(13.5, 2.0), *planter(35.0, 8.6), *planter(42.8, 6.0),
         *tree(1.5, 17.5), *tree(7.5, 20.0), *tree(18.0, 18.2), *tree(22.6, 13.6), *tree(38.0, 15.5),
-        *tree(-5.5, 1.0), *tree(46.0, -4.8),
+        *kiosk(-5.0, 10.4, 8, (84, 110, 96)), *tree(-5.5, 1.0), *tree(46.0, -4.8),
         Box(8.0, -5.2, 5.0, 0.3, 1.0, DARK_LEAVES), Box(38.0, -5.0, 4.0, 0.35, 1.1, DARK_LEAVES),
     )  # fmt: skip

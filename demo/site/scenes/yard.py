@@ -12,8 +12,9 @@ from demo.site.solids import Box, Solid
 
 _PLACES = (
     Place(3.5, 3.0, 3.0), Place(12.5, 3.5, 3.0), Place(8.0, 7.0, 2.0), Place(4.0, 9.0, 3.0), Place(12.0, 9.5, 3.0),
-    Place(8.0, 11.5, 3.0), Place(-6.0, 5.0, 2.0, 0.5), Place(21.5, 6.0, 2.0, 0.5),
+    Place(8.0, 11.5, 3.0), Place(-6.5, -2.6, 1.5, 2.0), Place(22.5, -2.6, 1.5, 2.0),
 )  # fmt: skip
+"""The last two are seen by no camera: people go there and come back."""
 
 
 def yard(seed: int, recording: Recording) -> Scene:
