@@ -51,6 +51,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     homographies = {name: load_homographies(environment) for name, environment in site.environments.items()}
     most_cameras = max(len(environment.cameras) for environment in site.environments.values())
     await asyncio.to_thread(create_tracker, settings, "warm-up", settings.target_fps)  # its import takes seconds
+    logger.info("tracker: BoxMOT's %s, %s", settings.tracker, "C++" if settings.tracker_backend == "cpp" else "Python")
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings))
         await ensure_schema(pool)

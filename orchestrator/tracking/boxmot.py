@@ -72,6 +72,7 @@ class BoxMotTracker:
             return Tracks.empty()
         looks = np.zeros((len(rows), 0), np.float32) if features is None else features[rows]
         ids = self._memory.number(frame_index, ids, boxes[rows], looks)
+        self._note(boxes, scores, features, rows, ids)
         return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
 
     def _follow(
@@ -102,16 +103,17 @@ class BoxMotTracker:
 
     def _rehearse(self) -> None:
         """Refuses settings that do not work: now, and not at the first person or the first checkpoint."""
-        self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=True)
+        self._start(4)
         look = np.full((1, 4), 0.5, np.float32)
         try:
             for tick in range(REHEARSED_TICKS):
                 self._follow(np.array([[0, 0, 50, 100]], np.float32), np.ones(1, np.float32), look, tick, (720, 1280))
-            unpack_state(self.snapshot())
-        except (pickle.PicklingError, AttributeError, TypeError, ValueError) as error:
+            self.restore(self.snapshot())
+        except (pickle.PicklingError, AttributeError, RuntimeError, TypeError, ValueError) as error:
             name = self._settings.tracker
             raise SettingsError(f"SPOTON_TRACKER: {name} cannot be used, or cannot save its state: {error}") from error
         self._engine = None
+        self._memory = self._fresh_memory(0)
 
     def snapshot(self) -> bytes:
         """See ``CameraTracker.snapshot``."""
@@ -128,7 +130,13 @@ class BoxMotTracker:
 
     def _start(self, dimension: int) -> None:
         self._memory = self._fresh_memory(dimension)
-        self._engine = _create(self._settings, self._camera_id, self._rate, with_embeddings=dimension > 0)
+        self._engine = self._make_engine(with_embeddings=dimension > 0)
+
+    def _make_engine(self, *, with_embeddings: bool) -> Any:
+        return _create(self._settings, self._camera_id, self._rate, with_embeddings=with_embeddings)
+
+    def _note(self, boxes: Float32, scores: Float32, features: Float32 | None, rows: Int64, numbers: Int64) -> None:
+        """Takes down, where a state is made from it, which rows of a tick's detections went to which tracks."""
 
     def _tell_failure(self, tick: int) -> None:
         """With its traceback the first time: whatever is wrong may be so at every tick."""

@@ -156,8 +156,6 @@ def test_an_unknown_tracker_and_one_that_needs_masks_are_refused():
         create_tracker(settings(tracker="nosort"), "c1", RATE)
     with pytest.raises(SettingsError, match="sam2mot needs masks"):
         create_tracker(settings(tracker="sam2mot"), "c1", RATE)
-    with pytest.raises(SettingsError, match="cannot save its state"):
-        create_tracker(settings(tracker_backend="cpp"), "c1", RATE)
 
 
 def test_naming_the_factory_does_not_load_pytorch():
