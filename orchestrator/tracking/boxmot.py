@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-REVIVAL_S = 1.0
-"""A track that comes back after a longer gap keeps its id only if it looks the same. BotSort revives lost tracks by
-overlap with where they would have walked alone, and after seconds that is whoever happens to pass there."""
+REVIVAL_S, LOST_S = 1.0, 2.0
+"""A track that comes back after longer than the first keeps its id only if it looks the same: BotSort revives lost
+tracks by overlap with where they would have walked alone, and after seconds that is whoever happens to pass there.
+After longer than the second, which is more than it takes to walk past somebody, it has to be where it was, too: of all
+who look the same to one camera, identity knows where the others saw them meanwhile."""
 REHEARSED_TICKS = 4
 """After so many ticks every tracker has confirmed the person of the rehearsal."""
 MIN_SIDE_PX = 1.0
@@ -62,7 +64,8 @@ class BoxMotTracker:
                 return Tracks.empty()
             self._start(embeddings.shape[1])
         boxes = _with_area(detections.boxes, size_hw)
-        features = self._memory.complete(boxes, embeddings, frame_index) if self._memory.dimension else None
+        looks = self._memory.usable(embeddings)
+        features = self._memory.complete(boxes, looks, frame_index) if self._memory.dimension else None
         scores = np.clip(detections.scores, 0, 1).astype(np.float32)
         try:
             ids, rows = self._follow(boxes, scores, features, frame_index, size_hw)
@@ -70,8 +73,7 @@ class BoxMotTracker:
             self._tell_failure(frame_index)
             self._begin_anew()
             return Tracks.empty()
-        looks = np.zeros((len(rows), 0), np.float32) if features is None else features[rows]
-        ids = self._memory.number(frame_index, ids, boxes[rows], looks)
+        ids = self._memory.number(frame_index, ids, boxes[rows], looks[rows])
         self._note(boxes, scores, features, rows, ids)
         return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
 
@@ -156,6 +158,7 @@ class BoxMotTracker:
             dimension=dimension,
             similarity=settings.reid_similarity,
             revival_ticks=max(1, round(REVIVAL_S * self._rate)),
+            lost_ticks=max(1, round(LOST_S * self._rate)),
             forget_ticks=2 * settings.lost_track_buffer,
         )
 

@@ -123,6 +123,37 @@ def test_a_lost_track_is_kept_for_its_buffer(absent, kept):
     assert (before.tolist() == after.tolist()) is kept
 
 
+@pytest.mark.parametrize(("gone_s", "moved", "kept"), [(1.5, 60, True), (6, 60, False), (6, 5, True)])
+def test_who_comes_back_elsewhere_after_a_while_is_somebody_to_be_named_anew(gone_s, moved, kept):
+    """One camera does not know where the others saw them meanwhile, be they ever so alike."""
+    tracker, look, gone = create_tracker(settings(), "c1", RATE), np.eye(1, 16, dtype=np.float32), round(gone_s * RATE)
+    before = [tracker.update(tick, SIZE, still(0.9), look) for tick in range(6)][-1].track_ids
+    for tick in range(6, 6 + gone):
+        tracker.update(tick, SIZE, Detections.empty(), look[:0])
+    there = Detections(still(0.9).boxes + np.array([moved, 0, moved, 0], np.float32), still(0.9).scores)
+    after = [tracker.update(tick, SIZE, there, look) for tick in range(6 + gone, 9 + gone)][-1].track_ids
+    assert (before.tolist() == after.tolist()) is kept
+
+
+@pytest.mark.parametrize(("strange", "kept"), [(2, True), (3, False)])
+def test_a_track_that_goes_on_as_somebody_else_is_a_new_one(strange, kept):
+    """A box that stays where one person stood, and shows another: who stepped in front of them for long."""
+    tracker, looks = create_tracker(settings(), "c1", RATE), np.eye(2, 16, dtype=np.float32)
+    shown = [0] * 8 + [1] * strange + [0] * kept
+    ids = [tracker.update(tick, SIZE, still(0.9), looks[[row]]).track_ids.tolist() for tick, row in enumerate(shown)]
+    assert (ids[-1] == ids[0]) is kept
+    assert ids[-1] != []
+
+
+def test_ticks_without_a_look_neither_speak_for_somebody_else_nor_against():
+    tracker, looks = create_tracker(settings(), "c1", RATE), np.eye(3, 16, dtype=np.float32)
+    looks[2] = 0
+    shown = [0, 0, 0, 2, 1, 2, 1, 2, 2, 1]
+    ids = [tracker.update(tick, SIZE, still(0.9), looks[[row]]).track_ids.tolist() for tick, row in enumerate(shown)]
+    assert ids[:-1] == [ids[0]] * 9
+    assert ids[-1] not in (ids[0], [])
+
+
 def test_detections_without_an_embedding_are_tracked_by_their_box():
     tracker, look = create_tracker(settings(), "c1", RATE), np.full((1, 16), 0.25, np.float32)
     ids = [
