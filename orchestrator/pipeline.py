@@ -59,7 +59,7 @@ class Pipeline:
         self._look_ahead = LookAhead(settings, services.inference, control, self._clock)
         model = services.inference.embedder.model
         self._gallery = Gallery(settings, self._environment.id, str(model))
-        self._origin = self._environment.recorded_from or task.created_at
+        self._origin = task.recorded_from or task.created_at
         self._writer = HistoryWriter(
             services.pool,
             task,

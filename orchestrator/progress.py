@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Unpack
 
 from orchestrator import tasks
@@ -22,9 +23,12 @@ class Progress:
         self._attempt: int | None = None
         self._said_at = 0.0
 
-    async def begin(self, step: str) -> Task:
-        """Takes the task as a new attempt and returns it as it is then; raises as ``enter`` does."""
-        await self.enter(TaskStatus.INITIALIZING, current_step=step)
+    async def begin(self, step: str, recorded_from: datetime) -> Task:
+        """Takes the task as a new attempt and returns it as it is then; raises as ``enter`` does.
+
+        ``recorded_from`` is when frame 0 was, unless a former attempt has said so.
+        """
+        await self.enter(TaskStatus.INITIALIZING, current_step=step, recorded_from=recorded_from)
         self._attempt = self._task.attempt
         return self._task
 

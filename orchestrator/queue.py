@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import procrastinate
-from procrastinate import JobContext, PsycopgConnector
+from procrastinate import PsycopgConnector
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job, Status
 from procrastinate.retry import BaseRetryStrategy, RetryDecision
@@ -28,9 +28,10 @@ Handler = Callable[[str], Awaitable[None]]
 """Runs the task with the given id; a retryable ``SpotOnError`` that it raises asks for another try later."""
 
 RETRY_DELAYS_S = (2, 8, 30)
-"""Waits before a job that failed for a passing reason runs again; after the last one the task has failed."""
-MAX_DELIVERIES = 20
-"""A task that takes its worker down with it is given up after this many; restarts of workers count as well."""
+"""Waits before a job that failed for a passing reason runs again; after the last one the task has failed. Counted anew
+from every batch that is completed, so that a long task outlives any number of failures that pass."""
+MAX_DEATHS = 20
+"""A task that takes its worker down with it so often within one batch is given up; a worker that stops is no death."""
 _HEARTBEATS_MISSED = 5
 """A worker that is this many heartbeats late is dead; one whose event loop hung for a moment is not."""
 _STOP_GRACE_S = 1.0
@@ -61,11 +62,11 @@ def create_queue(settings: Settings, handler: Handler | None) -> procrastinate.A
     )
     queue = procrastinate.App(connector=connector)
 
-    @queue.task(name=JOB, queue=QUEUE, retry=_Redelivery(), pass_context=True)
-    async def process_videos(context: JobContext, task_id: str) -> None:
+    @queue.task(name=JOB, queue=QUEUE, retry=_Redelivery())
+    async def process_videos(task_id: str) -> None:
         if handler is None:
             raise RuntimeError("this process adds jobs and runs none")
-        await _run_job(TaskStore(_pool_of(queue)), handler, task_id, context.job.attempts)
+        await _run_job(TaskStore(_pool_of(queue)), handler, task_id)
 
     return queue
 
@@ -128,23 +129,27 @@ async def retry_stalled(queue: procrastinate.App, settings: Settings) -> int:
     return len(stalled) + len(orphans)
 
 
+class _RunLaterError(Exception):
+    """A job failed for a passing reason, its cause."""
+
+    def __init__(self, delay_s: int) -> None:
+        super().__init__(f"it runs again in {delay_s} s")
+        self.delay_s = delay_s
+
+
 class _Redelivery(BaseRetryStrategy):
     """A stopped worker's job goes back at once, a passing failure waits, anything else is final."""
 
-    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:
+    def get_retry_decision(self, *, exception: BaseException, job: Job) -> RetryDecision | None:  # noqa: ARG002 (what it is called with)
         """When the job runs again; None for never."""
         if isinstance(exception, asyncio.CancelledError):
             return RetryDecision(retry_in={"seconds": 0})
-        delay_s = _delay_s(exception, job.attempts)
-        return None if delay_s is None else RetryDecision(retry_in={"seconds": delay_s})
+        if isinstance(exception, _RunLaterError):
+            return RetryDecision(retry_in={"seconds": exception.delay_s})
+        return None
 
 
-def _delay_s(error: BaseException, attempts: int) -> int | None:
-    passing = isinstance(error, SpotOnError) and error.retryable
-    return RETRY_DELAYS_S[attempts] if passing and attempts < len(RETRY_DELAYS_S) else None
-
-
-async def _run_job(store: TaskStore, handler: Handler, task_id: str, attempts: int) -> None:
+async def _run_job(store: TaskStore, handler: Handler, task_id: str) -> None:
     """A job whose task is over, or gone, is nothing to do."""
     try:
         if (await store.get(task_id)).is_final:
@@ -157,15 +162,27 @@ async def _run_job(store: TaskStore, handler: Handler, task_id: str, attempts: i
     except IllegalTransitionError as error:
         logger.warning("left to another worker: %s", error)
     except Exception as error:
-        if _delay_s(error, attempts) is None:
-            await _give_up(store, task_id, str(error))
+        if (delay_s := await _delay_s(store, task_id, error)) is not None:
+            raise _RunLaterError(delay_s) from error
+        await _give_up(store, task_id, str(error))
         raise
+
+
+async def _delay_s(store: TaskStore, task_id: str, error: Exception) -> int | None:
+    if not (isinstance(error, SpotOnError) and error.retryable):
+        return None
+    try:
+        failures = await store.count_failure(task_id)
+    except HistoryError:  # which may be the failure itself: not counted, but waited for
+        return RETRY_DELAYS_S[-1]
+    return RETRY_DELAYS_S[max(failures, 1) - 1] if failures <= len(RETRY_DELAYS_S) else None
 
 
 async def _redeliver(queue: procrastinate.App, store: TaskStore, job: Job) -> None:
     task_id = str(job.task_kwargs["task_id"])
-    if job.attempts >= MAX_DELIVERIES:
-        await _give_up(store, task_id, f"its workers died {job.attempts} times")
+    deaths = await store.count_death(task_id)
+    if deaths >= MAX_DEATHS:
+        await _give_up(store, task_id, f"its workers died {deaths} times within one batch")
         await queue.job_manager.finish_job(job, Status.FAILED, delete_job=False)
     else:
         logger.warning("the worker of task %s is gone; its job is queued again", task_id)

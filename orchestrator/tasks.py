@@ -88,6 +88,8 @@ class Task:
     """How often a worker has taken it; what a former attempt writes later is refused."""
     created_at: datetime
     updated_at: datetime
+    recorded_from: datetime | None = None
+    """When frame 0 was; fixed by the first attempt, None before it."""
 
     @property
     def is_final(self) -> bool:
@@ -105,6 +107,8 @@ class Progress(TypedDict, total=False):
     total_sub_video_batches: int
     completed_sub_video_batches: int
     processed_frames: int
+    recorded_from: datetime
+    """Kept from the first time that it is said."""
 
 
 _REPORT = sql.SQL("""
@@ -114,6 +118,9 @@ _REPORT = sql.SQL("""
     total_sub_video_batches = COALESCE(%(total_sub_video_batches)s, total_sub_video_batches),
     completed_sub_video_batches = COALESCE(%(completed_sub_video_batches)s, completed_sub_video_batches),
     processed_frames = COALESCE(%(processed_frames)s, processed_frames),
+    recorded_from = COALESCE(recorded_from, %(recorded_from)s),
+    failures = CASE WHEN %(completed_sub_video_batches)s > completed_sub_video_batches THEN 0 ELSE failures END,
+    deaths = CASE WHEN %(completed_sub_video_batches)s > completed_sub_video_batches THEN 0 ELSE deaths END,
     updated_at = clock_timestamp()""")
 
 _HELD = sql.SQL("(status = 'PAUSED' AND %(to_works)s)")
@@ -154,6 +161,8 @@ _FOCUS = sql.SQL("""
 UPDATE tasks SET focus_global_id = %(global_id)s, updated_at = clock_timestamp()
 WHERE id = %(id)s AND status = ANY(%(active)s)
 RETURNING *""")
+
+_COUNT = sql.SQL("UPDATE tasks SET {what} = {what} + 1 WHERE id = %s RETURNING {what}")
 
 _GET = sql.SQL("SELECT * FROM tasks WHERE id = %(id)s")
 
@@ -281,6 +290,20 @@ class TaskStore:
         """Remembers who is being followed; raises as ``advance`` does."""
         values = {"id": _key(task_id), "global_id": global_id, "active": sorted(ACTIVE)}
         return await self._change(_FOCUS, values, "follow a person")
+
+    async def count_failure(self, task_id: str) -> int:
+        """Notes a passing failure and gives their number since a batch was last completed; 0 for an unknown task."""
+        return await self._count("failures", task_id)
+
+    async def count_death(self, task_id: str) -> int:
+        """Notes that the task's worker died; else as ``count_failure``."""
+        return await self._count("deaths", task_id)
+
+    async def _count(self, what: str, task_id: str) -> int:
+        async with transaction(self._pool, "count the failures of a task") as connection:
+            cursor = await connection.execute(_COUNT.format(what=sql.Identifier(what)), (_key(task_id),))
+            row = await cursor.fetchone()
+        return 0 if row is None else int(row[0])
 
     async def _change(self, statement: Query, values: Mapping[str, Any], action: str) -> Task:
         async with transaction(self._pool, "change a task") as connection:

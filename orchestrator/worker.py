@@ -10,6 +10,7 @@ import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -121,7 +122,7 @@ async def _run(services: Services, task: Task, progress: Progress) -> str:
     try:
         async with control.watching():
             await control.gate()
-            begun = await progress.begin("listing sub-videos")
+            begun = await progress.begin("listing sub-videos", _recorded_from(services, task))
             await Pipeline(services, begun, control, progress).run()
     except TaskCancelledError:
         await progress.say_stored()
@@ -139,6 +140,12 @@ async def _run(services: Services, task: Task, progress: Progress) -> str:
         logger.exception("failed by a defect")
         return await _fail(progress, error, f"internal error: {error}")
     return TaskStatus.COMPLETED
+
+
+def _recorded_from(services: Services, task: Task) -> datetime:
+    """When frame 0 was, as far as the site file knows: when the task was created otherwise."""
+    environment = services.site.environments.get(task.environment_id)
+    return (environment and environment.recorded_from) or task.created_at
 
 
 async def _say_interrupted(progress: Progress, error: SpotOnError) -> None:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -303,17 +304,27 @@ async def test_a_paused_task_is_silent_until_it_is_resumed(services: Services) -
     assert frames_of(await said(services, task)) == list(range(2 * FRAMES))
 
 
-@pytest.mark.parametrize("killed_after", [5, FRAMES + 5])
+def with_start(services: Services, recorded_from: datetime | None) -> Services:
+    """With another start of the recording in the site file."""
+    environment = services.site.environments["yard"].model_copy(update={"recorded_from": recorded_from})
+    return replace(services, site=services.site.model_copy(update={"environments": {"yard": environment}}))
+
+
+@pytest.mark.parametrize(
+    ("killed_after", "moved_to"),
+    [(5, None), (5, datetime(2026, 1, 6, tzinfo=UTC)), (FRAMES + 5, datetime(2026, 1, 4, tzinfo=UTC))],
+)
 async def test_a_killed_run_is_taken_up_and_leaves_what_an_unbroken_one_leaves(
-    services: Services, killed_after: int
+    services: Services, killed_after: int, moved_to: datetime | None
 ) -> None:
+    """Also when somebody corrects the start of the recording in the site file meanwhile."""
     unbroken, killed = await new_task(services), await new_task(services)
     await process(services, unbroken.id)
     slow = replace(services, inference=fake_inference(2, delay_s=0.03))
     async with running(slow, killed) as run:
         await until(lambda messages: len(frames_of(messages)) >= killed_after, services, killed)
         assert not run.done()
-    await process(services, killed.id)
+    await process(with_start(services, moved_to), killed.id)
     messages = await said(services, killed)
     assert frames_of(messages) == list(range(2 * FRAMES))
     assert len(of_type(messages, "media_available")) == len(of_type(messages, "batch_processing_complete")) == 2

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.errors import HistoryError, InferenceError, VideoError
 from orchestrator.history.pool import Pool, transaction
-from orchestrator.queue import MAX_DELIVERIES, consume, create_queue, enqueue, retry_stalled
+from orchestrator.queue import MAX_DEATHS, consume, create_queue, enqueue, retry_stalled
 from orchestrator.settings import Settings
 from orchestrator.tasks import Task, TaskStatus, TaskStore
 
@@ -130,6 +130,51 @@ async def test_a_passing_failure_is_tried_again_later(
     assert (await store.get(task.id)).status is TaskStatus.QUEUED
 
 
+async def jobs_after(store: TaskStore, pool: Pool, settings: Settings, handler: Handler) -> list[tuple[str, int, bool]]:
+    """Lets the waiting job run once, at once."""
+    async with transaction(pool, "wait for nothing") as connection:
+        await connection.execute("UPDATE procrastinate_jobs SET scheduled_at = NULL")
+    before = (await jobs(pool))[0][1]
+    async with working(settings, handler):
+
+        async def ran() -> bool:
+            return (await jobs(pool))[0][1] > before
+
+        await until(ran)
+    return await jobs(pool)
+
+
+async def test_passing_failures_are_counted_anew_once_a_batch_is_completed(
+    store: TaskStore, pool: Pool, database_settings: Settings
+) -> None:
+    completed = iter((0, 0, 0, 1, 1, 1, 1))
+
+    async def handler(task_id: str) -> None:
+        await store.update_progress(task_id, completed_sub_video_batches=next(completed))
+        raise InferenceError("Triton is away")
+
+    task = await queued_task(store, database_settings)
+    for _ in range(6):
+        ((state, _, later),) = await jobs_after(store, pool, database_settings, handler)
+        assert (state, later) == ("todo", True)
+    ((state, *_),) = await jobs_after(store, pool, database_settings, handler)
+    assert state == "failed"
+    assert (await store.get(task.id)).details["error"] == "Triton is away"
+
+
+async def test_a_worker_that_is_stopped_uses_up_no_attempt(
+    store: TaskStore, pool: Pool, database_settings: Settings
+) -> None:
+    async def failing(task_id: str) -> None:
+        raise InferenceError("Triton is away")
+
+    await queued_task(store, database_settings)
+    async with transaction(pool, "as after many deploys") as connection:
+        await connection.execute("UPDATE procrastinate_jobs SET attempts = 20")
+    ((state, _, later),) = await jobs_after(store, pool, database_settings, failing)
+    assert (state, later) == ("todo", True)
+
+
 async def test_a_lasting_failure_fails_the_task(store: TaskStore, pool: Pool, database_settings: Settings) -> None:
     async def handler(task_id: str) -> None:
         raise VideoError("sub_video_01.mp4", "not a video")
@@ -204,7 +249,8 @@ async def test_a_task_that_kills_its_workers_is_given_up(
 ) -> None:
     task = await queued_task(store, database_settings)
     async with transaction(pool, "prepare a test") as connection:
-        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing', attempts = %s", (MAX_DELIVERIES,))
+        await connection.execute("UPDATE procrastinate_jobs SET status = 'doing', attempts = 99")
+        await connection.execute("UPDATE tasks SET deaths = %s", (MAX_DEATHS - 1,))
     queue = create_queue(database_settings, None)
     async with queue.open_async():
         assert await retry_stalled(queue, database_settings) == 1

@@ -45,6 +45,9 @@ INSERT INTO embeddings SELECT '{TASK}', 'c01', 1, frame, '2026-01-05 09:00Z'::ti
 INSERT INTO tracklets VALUES ('{TASK}', 'c01', 1, 'a-1', 0, 99, '2026-01-05 09:00Z', '2026-01-05 09:02Z');
 """
 
+FILE = f"""
+INSERT INTO sub_videos VALUES ('{TASK}', 1, 'c01', 'sub_video_02.mp4', 60, '2026-01-05 09:00:05Z', 12, 0, 1, '{{0}}')"""
+
 
 async def migrate(dsn: str) -> None:
     async with open_pool(load_settings(_env_file=None, postgres_dsn=dsn)) as pool:
@@ -90,6 +93,8 @@ async def test_every_earlier_form_becomes_the_latest_and_keeps_its_rows(
         await before_revisions(pg_dsn)
     else:
         await at_revision(pg_dsn, start, monkeypatch)
+    if start == "0010":
+        await do(pg_dsn, FILE)
     await migrate(pg_dsn)
     migrated = await ask(pg_dsn, CATALOGUE)
     assert await ask(pg_dsn, "SELECT count(*), sum(x1) FROM detections") == [(100, 100)]
@@ -100,6 +105,8 @@ async def test_every_earlier_form_becomes_the_latest_and_keeps_its_rows(
     ]
     if start in STARTS[: STARTS.index("0008")]:
         assert await ask(pg_dsn, "SELECT camera_id, end_time::text FROM task_files") == [("c01", "infinity")]
+    if start == "0010":
+        assert await ask(pg_dsn, "SELECT recorded_from::text FROM tasks") == [("2026-01-05 09:00:00+00",)]
     if start in {"before revisions", "0001"}:
         assert await ask(pg_dsn, "SELECT DISTINCT searchable FROM embeddings") == [(True,)]
         migrated = [row for row in migrated if row[2] != "embeddings_looks_3"]
