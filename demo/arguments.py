@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 from demo.site.scene import PROFILES, Recording
@@ -21,11 +23,11 @@ def parser() -> argparse.ArgumentParser:
     shared.add_argument("--state", type=folder, default=STATE, help="everything is kept here (default: %(default)s)")
     serving.add_argument("--no-serve", action="store_true", help="end after the table even on a terminal")
     scene = _scene_arguments()
-    whole = argparse.ArgumentParser(
+    program = argparse.ArgumentParser(
         prog="python -m demo",
         description="The whole of SpotOn on one machine, on a simulated site or on your own recordings.",
     )
-    commands = whole.add_subparsers(dest="command", title="commands; without one, the demo")
+    commands = program.add_subparsers(dest="command", title="commands; without one, the demo")
     simulated = functools.partial(
         commands.add_parser,
         epilog="scenes, from easy to hard:\n" + "\n".join(f"  {name:8} {SCENES[name].description}" for name in SCENES),
@@ -47,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--model-repository", type=Path, help="a Triton model repository (default: the demo's models)")
     commands.add_parser("train", add_help=False, help="train the demo's models: train detector|reid --help")
     commands.add_parser("evaluate", add_help=False, help="measure the demo's models")
-    return whole
+    return program
 
 
 def sizes(options: argparse.Namespace) -> Recording:
@@ -69,6 +71,47 @@ def jpeg(word: str) -> Path:
     if path.suffix.lower() not in JPEG or path.is_dir():
         raise argparse.ArgumentTypeError(f"{word!r} does not name a file that ends in {' or '.join(JPEG)}")
     return path
+
+
+def weights(word: str) -> Path:
+    """A file that weights may be written to."""
+    path = Path(word)
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise argparse.ArgumentTypeError(f"{word!r} does not name a file that ends in .safetensors")
+    return path
+
+
+def make_writable(file: Path) -> None:
+    """Makes the folder of a file that is to be written; raises ``OSError`` where the file could not be."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(file if file.exists() else file.parent, os.W_OK):
+        raise PermissionError(f"{file} cannot be written")
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """A type of arguments: from ``least`` to ``most``."""
+
+    def parse(word: str) -> float:
+        value = float(word)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{word} is not between {least:g} and {most:g}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """A type of arguments: a whole number from ``least`` to ``most``."""
+
+    def parse(word: str) -> int:
+        value = int(word)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{word} is not between {least} and {most}")
+        return value
+
+    parse.__name__ = "whole number"
+    return parse
 
 
 def _scene_arguments() -> argparse.ArgumentParser:

@@ -7,13 +7,13 @@ not need each other go on side by side.
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from demo.arguments import make_writable
 from demo.client import SpotOnClient, TaskProgress
 from demo.console import Reporter, Step
 from demo.model_repository import SETTINGS, prepare_models
@@ -168,13 +168,6 @@ async def contact_sheet(state: Path, seed: int, out: Path, reporter: Reporter) -
         await render_site(scene, files.root, reporter)
     await asyncio.to_thread(save_contact_sheet, out, sites)
     reporter.say(f"contact sheet: {out}")
-
-
-def make_writable(file: Path) -> None:
-    """Makes the folder of a file that is to be written; raises ``OSError`` where the file could not be."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(file if file.exists() else file.parent, os.W_OK):
-        raise PermissionError(f"{file} cannot be written")
 
 
 def choose_environment(site: Site, wanted: str | None) -> Environment:

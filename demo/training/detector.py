@@ -6,10 +6,8 @@ out of it (see ``compose``).
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -21,15 +19,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from torchvision.models.detection import FasterRCNN
 
-from demo.training.checkpoint import Average, save_weights
+from demo.training.checkpoint import Average, Checkpoint, Learner, save_weights, sources
 from demo.training.compose import Sample, picture_stream
+from demo.training.loop import Course, follow
 from demo.training.nanodet import load_nanodet
-from demo.training.photos import Photo, load_cut_outs, load_photos
+from demo.training.photos import CutOut, Photo, load_cut_outs, load_photos
 from demo.training.simulated import simulated_pictures
 from export.architectures import build_detector
 from export.weights import load_weights
-
-logger = logging.getLogger(__name__)
 
 ARCHITECTURE = "fasterrcnn_csp_pan"
 
@@ -54,32 +51,32 @@ class DetectorPlan:
     threads: int = 2
     painters: int = 2
     """Processes that make pictures; another number gives other pictures for the same seed."""
-    save_every: int = 250
-    """Steps."""
+    chapter: int = 100
+    """Steps from one checkpoint to the next; another number gives other pictures for the same seed."""
 
 
-def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None) -> None:
-    """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``, written anew now and then.
+def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None, *, fresh: bool = False) -> None:
+    """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``, written anew after each chapter.
 
-    ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training to go on from;
-    without it the features are NanoDet's.
+    ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training whose weights to begin
+    with; without it the features are NanoDet's. What a killed training of the same plan left beside ``out`` is gone on
+    from, to the same weights, unless ``fresh``. Raises ``CheckpointError`` where it was of another plan.
     """
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
-    model = _model(start)
-    optimiser = torch.optim.AdamW(_parameter_groups(model, plan), plan.learning_rate)
-    average = Average(model)
-    losses: list[float] = []
-    for step, samples in enumerate(islice(_batches(plan, data), plan.steps)):
-        for group in optimiser.param_groups:
-            group["lr"] = group["pace"] * plan.learning_rate * _pace(step, step / plan.steps, plan.warm_up_steps)
-        losses.append(_step(model, optimiser, samples))
-        average.update(model)
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
-            _save(average, out)
-            logger.info(
-                "step %d of %d, mean loss %.4f", step + 1, plan.steps, float(np.mean(losses[-plan.save_every :]))
-            )
+    checkpoint = Checkpoint(out, {**asdict(plan), **sources(data, start)})
+    if fresh:
+        checkpoint.remove()
+    model = _model(start, blank=checkpoint.check())
+    learner = Learner(model, torch.optim.AdamW(_parameter_groups(model, plan), plan.learning_rate), Average(model))
+    photos = _Photos.load(data)
+    course = Course(
+        plan.steps, plan.chapter, plan.learning_rate, plan.warm_up_steps,
+        batches=lambda chapter, steps: islice(_batches(plan, photos, chapter), steps),
+        learn=lambda samples: _step(model, learner.optimiser, samples),
+        leave=lambda average: _save(average, out),
+    )  # fmt: skip
+    follow(course, learner, checkpoint)
 
 
 def load_detector(weights: Path, *, height: int = 384, width: int = 672) -> FasterRCNN:
@@ -89,12 +86,13 @@ def load_detector(weights: Path, *, height: int = 384, width: int = 672) -> Fast
     return model.eval()
 
 
-def _model(start: Path | None) -> FasterRCNN:
-    if start is None:
-        model = build_detector(ARCHITECTURE)
+def _model(start: Path | None, *, blank: bool) -> FasterRCNN:
+    """The network to train; ``blank`` where all its weights are to be filled from a checkpoint."""
+    model = build_detector(ARCHITECTURE)
+    if not blank and start is None:
         load_nanodet(model)
-    else:
-        model = load_detector(start)
+    elif not blank and start is not None:
+        load_weights(model, start)
     model.train().to(memory_format=torch.channels_last)
     _freeze(model)
     return model
@@ -114,35 +112,47 @@ def _parameter_groups(model: FasterRCNN, plan: DetectorPlan) -> list[dict[str, A
     return [{"params": features, "pace": plan.features_pace}, {"params": heads, "pace": 1.0}]
 
 
-class _Pictures(IterableDataset[Sample]):
-    """Endless training pictures; each painter has a stream of its own."""
+@dataclass(frozen=True)
+class _Photos:
+    """The photos to train on, read once."""
 
-    def __init__(self, plan: DetectorPlan, data: Path) -> None:
-        self._plan, self._data = plan, data
+    streets: list[Photo]
+    varied: list[Photo]
+    cut_outs: list[CutOut]
+
+    @classmethod
+    def load(cls, data: Path) -> _Photos:
+        """Raises ``OSError`` where one is missing."""
+        streets, varied = (load_photos(data, dataset, test=False) for dataset in ("pennfudan", "coco_people"))
+        return cls(streets, varied, load_cut_outs(data))
+
+
+class _Pictures(IterableDataset[Sample]):
+    """Endless training pictures of one chapter; each painter has a stream of its own."""
+
+    def __init__(self, plan: DetectorPlan, photos: _Photos, chapter: int) -> None:
+        self._plan, self._photos, self._chapter = plan, photos, chapter
 
     def __iter__(self) -> Iterator[Sample]:
         painter = get_worker_info()
         number = 0 if painter is None else painter.id
         cv2.setNumThreads(1)
-        plan = self._plan
-        rng = np.random.default_rng([plan.seed, number])
-        streets = load_photos(self._data, "pennfudan", test=False)
-        varied = load_photos(self._data, "coco_people", test=False)
+        plan, photos = self._plan, self._photos
+        rng = np.random.default_rng([plan.seed, number, self._chapter])
 
         def draw() -> Photo:
-            photos = varied if rng.random() < plan.coco_share else streets
-            return photos[int(rng.integers(len(photos)))]
+            chosen = photos.varied if rng.random() < plan.coco_share else photos.streets
+            return chosen[int(rng.integers(len(chosen)))]
 
-        empty = [photo for photo in varied if not len(photo.boxes)]
-        real = picture_stream(draw, empty, load_cut_outs(self._data), plan.size_hw, rng)
-        simulated = simulated_pictures(plan.seed * 16 + number, plan.size_hw, rng)
+        empty = [photo for photo in photos.varied if not len(photo.boxes)]
+        real = picture_stream(draw, empty, photos.cut_outs, plan.size_hw, rng)
+        simulated = simulated_pictures((plan.seed, number, self._chapter), plan.size_hw, rng)
         while True:
             yield next(simulated if rng.random() < plan.simulated_share else real)
 
 
-def _batches(plan: DetectorPlan, data: Path) -> Iterator[list[Sample]]:
-    loader = DataLoader(_Pictures(plan, data), plan.batch, num_workers=plan.painters, collate_fn=list)
-    yield from loader
+def _batches(plan: DetectorPlan, photos: _Photos, chapter: int) -> Iterator[list[Sample]]:
+    yield from DataLoader(_Pictures(plan, photos, chapter), plan.batch, num_workers=plan.painters, collate_fn=list)
 
 
 def _step(model: FasterRCNN, optimiser: torch.optim.Optimizer, samples: list[Sample]) -> float:
@@ -161,10 +171,6 @@ def _step(model: FasterRCNN, optimiser: torch.optim.Optimizer, samples: list[Sam
 def _target(sample: Sample) -> dict[str, Tensor]:
     boxes = torch.from_numpy(sample.boxes)
     return {"boxes": boxes, "labels": torch.ones(len(boxes), dtype=torch.int64)}
-
-
-def _pace(step: int, done: float, warm_up: int) -> float:
-    return min(1.0, (step + 1) / warm_up) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 def _save(average: Average, out: Path) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,11 +28,19 @@ def evaluate(detector: Path, reid: Path, data: Path) -> str:
     return "\n".join((*head, *(f"| {' | '.join(row)} |" for row in rows)))
 
 
-def write_card(card: Path, table: str) -> None:
-    """Puts the table between the marks of the card; raises ``ValueError`` where it has none."""
+def check_card(card: Path) -> None:
+    """Raises ``OSError`` where the card cannot be written, ``ValueError`` where it has no marks for a table."""
     text = card.read_text()
     if BEGIN not in text or END not in text:
         raise ValueError(f"{card} has no place for figures: {BEGIN} ... {END}")
+    if not os.access(card, os.W_OK):
+        raise PermissionError(f"{card} cannot be written")
+
+
+def write_card(card: Path, table: str) -> None:
+    """Puts the table between the marks of the card; raises as ``check_card`` does."""
+    check_card(card)
+    text = card.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]
     card.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}")
 

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 UInt8 = NDArray[np.uint8]
 Float32 = NDArray[np.float32]
 
+LABELS = "boxes_xyxy.json"
+"""In the folder of each set."""
 HOLD_OUT_EVERY = 5
 LAST_OF_TRAIN2017 = 650
 EARLY_IN_VAL2017 = (139, 285, 632)
@@ -60,14 +62,14 @@ def in_val2017(name: str) -> bool:
 
 def load_photos(data: Path, dataset: str, *, test: bool) -> list[Photo]:
     """Photos of ``pennfudan`` or ``coco_people`` under ``data``: the training part, or with ``test`` the rest."""
-    labels: dict[str, list[list[float]]] = json.loads((data / dataset / "boxes_xyxy.json").read_text())
+    labels: dict[str, list[list[float]]] = json.loads((data / dataset / LABELS).read_text())
     chosen = held_out(list(labels))[1 if test else 0]
     return [_load(data / dataset / "images" / name, labels[name]) for name in chosen]
 
 
 def load_cut_outs(data: Path, smallest: int = 90) -> list[CutOut]:
     """People of the training part of ``pennfudan``, at least ``smallest`` pixels tall and away from the border."""
-    labels: dict[str, list[list[float]]] = json.loads((data / "pennfudan" / "boxes_xyxy.json").read_text())
+    labels: dict[str, list[list[float]]] = json.loads((data / "pennfudan" / LABELS).read_text())
     found: list[CutOut] = []
     for name in held_out(list(labels))[0]:
         pixels = _read(data / "pennfudan" / "images" / name)

@@ -9,9 +9,8 @@ Sources: Khosla et al. 2020 (supervised contrast), Hermans et al. 2017 (soft-mar
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -22,9 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from demo.training.checkpoint import Average, save_weights
+from demo.training.checkpoint import Average, Checkpoint, Learner, save_weights, sources
 from demo.training.crops import PEOPLE_PER_PLACE, Crop, augmented, by_identity, real_crops, simulated_crops
 from demo.training.imagenet import load_imagenet
+from demo.training.loop import Course, follow
 from export.architectures import Lite0Embedder, build_embedder
 from export.weights import load_weights
 
@@ -50,8 +50,8 @@ class ReidPlan:
     threads: int = 2
     painters: int = 1
     """Processes that change the crops; another number gives other batches for the same seed."""
-    save_every: int = 250
-    """Steps."""
+    chapter: int = 100
+    """Steps from one checkpoint to the next; another number gives other batches for the same seed."""
 
 
 class Places:
@@ -77,32 +77,57 @@ class Places:
 
 
 class _Batches(IterableDataset[tuple[Tensor, Tensor]]):
-    """Endless batches; each painter has a stream of its own."""
+    """Endless batches of one chapter; each painter has a stream of its own."""
 
-    def __init__(self, plan: ReidPlan, crops: Sequence[Crop]) -> None:
-        self._plan, self._crops = plan, crops
+    def __init__(self, plan: ReidPlan, crops: Sequence[Crop], chapter: int) -> None:
+        self._plan, self._crops, self._chapter = plan, crops, chapter
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         painter = get_worker_info()
         cv2.setNumThreads(1)
-        people = Places(self._crops, np.random.default_rng([self._plan.seed, painter.id if painter else 0]))
+        number = painter.id if painter else 0
+        people = Places(self._crops, np.random.default_rng([self._plan.seed, number, self._chapter]))
         while True:
             yield people.batch(self._plan.places, self._plan.crops)
 
 
-def train(plan: ReidPlan, data: Path, out: Path, start: Path | None = None) -> None:
-    """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``.
+def train(plan: ReidPlan, data: Path, out: Path, start: Path | None = None, *, fresh: bool = False) -> None:
+    """Trains for ``plan.steps`` and leaves fp16 safetensors in ``out``, written anew after each chapter.
 
-    ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training; without it features
-    come from ImageNet.
+    ``data`` holds ``pennfudan`` and ``coco_people``. ``start`` is a file of an earlier training whose weights to begin
+    with; without it features come from ImageNet. What a killed training of the same plan left beside ``out`` is gone
+    on from, to the same weights, unless ``fresh``. Raises ``CheckpointError`` where it was of another plan.
     """
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
+    checkpoint = Checkpoint(out, {**asdict(plan), **sources(data, start)})
+    if fresh:
+        checkpoint.remove()
+    checkpoint.check()
+    crops = _crops(plan, data)
+    model = _model(start)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimiser = torch.optim.AdamW(trained, plan.learning_rate, weight_decay=5e-4)
+    course = Course(
+        plan.steps, plan.chapter, plan.learning_rate, plan.warm_up_steps,
+        batches=lambda chapter, steps: islice(_batches(plan, crops, chapter), steps),
+        learn=lambda batch: _step(plan, model, optimiser, *batch),
+        leave=lambda average: _save(average, out),
+    )  # fmt: skip
+    follow(course, Learner(model, optimiser, Average(model, decay=0.99)), checkpoint)
+
+
+def _crops(plan: ReidPlan, data: Path) -> list[Crop]:
+    """The same for the same plan; identities of real people follow those of simulated ones."""
     simulated = list(simulated_crops(plan.seed, plan.simulated_crops))
     first_real = (simulated[-1].identity // PEOPLE_PER_PLACE + 1) * PEOPLE_PER_PLACE
     real = real_crops(data, first_real)
     logger.info("%d simulated people, %d real ones", len(by_identity(simulated)), len(real))
-    _run(plan, _model(start), [*simulated, *real], out)
+    return [*simulated, *real]
+
+
+def _batches(plan: ReidPlan, crops: Sequence[Crop], chapter: int) -> Iterator[tuple[Tensor, Tensor]]:
+    yield from DataLoader(_Batches(plan, crops, chapter), batch_size=None, num_workers=plan.painters)
 
 
 def triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -121,24 +146,6 @@ def contrast_loss(embeddings: Tensor, labels: Tensor, temperature: float) -> Ten
     cosines = (embeddings @ embeddings.T / temperature).masked_fill(itself, -1e4)
     likelihood = functional.log_softmax(cosines, dim=1)
     return -(likelihood * own).sum(dim=1).div(own.sum(dim=1).clamp(min=1)).mean()
-
-
-def _run(plan: ReidPlan, model: Lite0Embedder, crops: Sequence[Crop], out: Path) -> None:
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.AdamW(trained, plan.learning_rate, weight_decay=5e-4)
-    average, losses = Average(model, decay=0.99), []
-    batches = DataLoader(_Batches(plan, crops), batch_size=None, num_workers=plan.painters)
-    for step, (pixels, labels) in enumerate(islice(batches, plan.steps)):
-        pace = min(1.0, (step + 1) / plan.warm_up_steps) * (0.02 + 0.49 * (1 + math.cos(math.pi * step / plan.steps)))
-        for group in optimiser.param_groups:
-            group["lr"] = plan.learning_rate * pace
-        losses.append(_step(plan, model, optimiser, pixels, labels))
-        average.update(model)
-        if (step + 1) % plan.save_every == 0 or step + 1 == plan.steps:
-            _save(average, out)
-            logger.info(
-                "step %d of %d, mean loss %.4f", step + 1, plan.steps, float(np.mean(losses[-plan.save_every :]))
-            )
 
 
 def _step(

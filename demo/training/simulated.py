@@ -11,14 +11,22 @@ from demo.site.samples import DetectionSample, detection_samples
 from demo.training.augment import change_colours, degrade, flip
 from demo.training.compose import LEAST_VISIBLE, NETWORK_HW, Float32, Sample, UInt8, clip_truth
 
-FIRST_SEED = 20_000
-"""Trainings take seeds from here upwards; ``demo.training.evaluate`` takes others."""
+FIRST_SEED = 1_000_000
+"""Trainings take seeds from here upwards; ``demo.training.evaluate`` takes lower ones."""
+MOST_PAINTERS, MOST_CHAPTERS = 16, 10_000
 
 
-def simulated_pictures(seed: int, size_hw: tuple[int, int], rng: np.random.Generator) -> Iterator[Sample]:
-    """Endless pictures of random places at the detector's scale, cut to ``size_hw``, with random light and flips."""
+def simulated_pictures(
+    stream: tuple[int, int, int], size_hw: tuple[int, int], rng: np.random.Generator
+) -> Iterator[Sample]:
+    """Endless pictures of random places at the detector's scale, cut to ``size_hw``, with random light and flips.
+
+    ``stream`` is the training's seed, the painter and the chapter: other places for each.
+    """
     height, width = NETWORK_HW
-    for frame in detection_samples(FIRST_SEED + seed, width=width, height=height, frames_per_place=4):
+    seed, painter, chapter = stream
+    place = FIRST_SEED + (seed * MOST_PAINTERS + painter) * MOST_CHAPTERS + chapter
+    for frame in detection_samples(place, width=width, height=height, frames_per_place=4):
         pixels, boxes = _random_window(frame, size_hw, rng)
         if rng.random() < 0.5:
             pixels, boxes = flip(pixels, boxes)
