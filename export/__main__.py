@@ -6,6 +6,7 @@ PyTorch takes seconds to import, so only the commands that need it do.
 from __future__ import annotations
 
 import argparse
+import logging
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TypeAlias
@@ -24,6 +25,7 @@ from export.trtexec import TrtexecBuilder, command_line
 
 def main() -> None:
     """Parses the command line and runs one command; a misfit ends it with a one-line error."""
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells what of a graph it leaves as it is
     parser = _parser()
     arguments = parser.parse_args()
     try:

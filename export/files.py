@@ -6,6 +6,7 @@ from other containers too. So what a killed writer left is told from what somebo
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import glob
 import os
@@ -21,16 +22,29 @@ from typing import BinaryIO
 def written_aside(path: Path) -> Iterator[Path]:
     """Where to write what becomes ``path`` at the end of the block, and is gone after an error in it.
 
-    What killed writers of ``path`` left beside it goes first.
+    What killed writers of ``path`` left beside it goes first. Raises ``OSError`` at once where ``path`` cannot be
+    written; one of the block's that names no file gets the name of ``path``.
     """
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     clear_partial(path.parent, f".{glob.escape(path.name)}.*.part")
     partial, held = _open_aside(path)
-    with held:
+    with held, _named(path):
         try:
             yield partial
             partial.replace(path)
         finally:
             partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Closing a file on a full disk raises too, and names nothing."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _open_aside(path: Path) -> tuple[Path, BinaryIO]:
@@ -59,18 +73,14 @@ def write_file(path: Path, content: bytes) -> None:
 
 def write_flushed(path: Path, source: Path | bytes) -> None:
     """Writes bytes, or copies a file, down to the disk; an ``OSError`` names ``path``."""
-    with path.open("wb") as file:
-        try:
-            if isinstance(source, bytes):
-                file.write(source)
-            else:
-                with source.open("rb") as original:
-                    shutil.copyfileobj(original, file, 2**20)
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as error:
-            error.filename = error.filename or str(path)
-            raise
+    with _named(path), path.open("wb") as file:
+        if isinstance(source, bytes):
+            file.write(source)
+        else:
+            with source.open("rb") as original:
+                shutil.copyfileobj(original, file, 2**20)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def flush_folder(folder: Path) -> None:

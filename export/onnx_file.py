@@ -39,7 +39,16 @@ def digest_of(model: nn.Module) -> str:
 
 
 def save_onnx(graph: nn.Module, example: Tensor, path: Path, interface: OnnxInterface, source: ModelSource) -> None:
-    """Exports ``graph``, called with ``example`` (its first axis becomes dynamic), to ``path`` by an atomic rename."""
+    """Exports ``graph``, called with ``example`` (its first axis becomes dynamic), to ``path`` by an atomic rename.
+
+    Raises ``OSError``, before anything is computed where ``path`` cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(path) as partial:
+        onnx_ir.save(_traced(graph, example, interface, source), partial)
+
+
+def _traced(graph: nn.Module, example: Tensor, interface: OnnxInterface, source: ModelSource) -> onnx_ir.Model:
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"(torch|onnxscript|copyreg)\b")
         program = torch.onnx.export(
@@ -59,7 +68,7 @@ def save_onnx(graph: nn.Module, example: Tensor, path: Path, interface: OnnxInte
     program.model.metadata_props.update(
         architecture=source.architecture, weights_digest=source.weights_digest, precision=source.precision.value
     )
-    _write(program.model, path)
+    return program.model
 
 
 def _forget_origin(model: onnx_ir.Model) -> None:
@@ -71,9 +80,3 @@ def _forget_origin(model: onnx_ir.Model) -> None:
         values: list[Any] = [*node.outputs]
         for value in values:
             value.metadata_props.clear()
-
-
-def _write(model: onnx_ir.Model, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(path) as partial:
-        onnx_ir.save(model, partial)

@@ -5,6 +5,7 @@ Files of weights are safetensors, or checkpoints as ``torch.save`` writes them; 
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 SAFETENSORS = ".safetensors"
+_REFUSED = re.compile(r"GLOBAL ([\w.]+)")
+"""How ``torch.load`` says what a file holds beside tensors."""
 PARALLEL = "module."
 """What ``nn.DataParallel`` puts before each name."""
 
@@ -113,6 +116,9 @@ def _numpy_scalars() -> list[Any]:
 
 
 def _first_sentence(error: Exception) -> str:
+    refused = _REFUSED.search(str(error))
+    if refused is not None:
+        return f"it wants to call {refused[1]}, and only tensors are read: save a state dict"
     return str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
 
 

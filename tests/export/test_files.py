@@ -1,3 +1,6 @@
+import errno
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -5,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from export.files import clear_partial, written_aside
+from export.files import clear_partial, write_flushed, written_aside
 
 WRITER = """
 import sys, time
@@ -53,6 +56,25 @@ def test_an_error_leaves_what_was_there(tmp_path: Path) -> None:
         tmp_path.write_bytes(b"")
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"before"
+
+
+def test_what_cannot_be_written_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError, match=re.escape(f"'{tmp_path}'")), written_aside(tmp_path):
+        pytest.fail("was begun")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_without_a_name_gets_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")), written_aside(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_a_full_disk_is_named_when_it_is_found_at_the_end_too(size: int) -> None:
+    with pytest.raises(OSError, match=r"No space left on device: '/dev/full'"):
+        write_flushed(Path("/dev/full"), b"x" * size)
 
 
 def test_who_sweeps_before_a_file_is_locked_takes_nothing_from_anybody(

@@ -123,6 +123,13 @@ def test_a_bad_checkpoint_is_named_in_one_line(
     assert not Path("harm").exists()
 
 
+@pytest.mark.parametrize(("write", "called"), [(harmful, "getattr"), (whole_module, r"torch\.nn\.\S*\.Linear")])
+def test_what_a_checkpoint_would_run_is_named(tmp_path: Path, write: Callable[[Path], None], called: str) -> None:
+    write(tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=rf"it wants to call {called}, and only tensors are read: save a state dict"):
+        read_checkpoint(tmp_path / "w.pt")
+
+
 def test_infinities_are_named(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     save_file({"weight": torch.tensor([[1.0, torch.inf]]), "bias": torch.zeros(1)}, path)
