@@ -172,7 +172,7 @@ class Associator:
         arrays = {name: np.frombuffer(part, np.uint8) for name, part in parts.items()}
         for camera_id, model in self._feet.items():
             arrays |= {f"feet_{name}_{camera_id}": column for name, column in model.state().items()}
-        np.savez(buffer, dimension=self._intake.dimension, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, dimension=self._intake.dimension, cameras=np.array(self._camera_ids), **arrays)  # type: ignore[arg-type]
         return buffer.getvalue()
 
     def restore(self, state: bytes) -> None:
@@ -183,6 +183,7 @@ class Associator:
         """
         try:
             with np.load(io.BytesIO(state), allow_pickle=False) as arrays:
+                self._check_cameras(arrays["cameras"].tolist())
                 self._intake.dimension = int(arrays["dimension"])
                 for camera_id, tracker in self._trackers.items():
                     tracker.restore(arrays[f"tracker_{camera_id}"].tobytes())
@@ -191,6 +192,24 @@ class Associator:
                     model.restore({name: arrays[f"feet_{name}_{camera_id}"] for name in ("counts", "tracks")})
         except (OSError, KeyError, EOFError) as error:
             raise ValueError(f"not the state of an associator of these cameras: {error}") from error
+
+    def change_model(self, dimension: int) -> None:
+        """Forgets how everybody looked, since looks of two models cannot be compared.
+
+        Names and places stay. Every camera's tracks begin anew, for trackers mix looks and places.
+
+        Args:
+            dimension: values in an embedding of the new model.
+        """
+        self._intake.dimension = dimension
+        for tracker in self._trackers.values():
+            tracker.begin_anew(dimension)
+        self._identity.forget_looks()
+
+    def _check_cameras(self, cameras: list[str]) -> None:
+        if cameras != self._camera_ids:
+            own, others = ", ".join(self._camera_ids), ", ".join(cameras)
+            raise ValueError(f"it is of the cameras {others}, and the site file has {own}, in this order")
 
     def _track(self, tick: int, item: CameraInput) -> Tracks:
         """The tracks of the people inside the environment's area."""

@@ -19,10 +19,12 @@ class RunState:
     """Frames processed so far, all cameras."""
     association: bytes
     """``Associator.snapshot()``; empty before the first tick."""
+    model: str = ""
+    """Whose embeddings it holds, ``name:version``; empty where nobody has said."""
 
     def to_bytes(self) -> bytes:
         """One line of JSON, then the association state as it is."""
-        head = {"rate": self.rate, "next_tick": self.next_tick, "frames": self.frames}
+        head = {"rate": self.rate, "next_tick": self.next_tick, "frames": self.frames, "model": self.model}
         return json.dumps(head).encode() + b"\n" + self.association
 
     @classmethod

@@ -54,6 +54,10 @@ class InferenceError(SpotOnError):
     retryable = True
 
 
+class ModelReplacedError(InferenceError):
+    """Triton answers with another version of a model than before; what was made with the former one is kept apart."""
+
+
 class ModelContractError(SpotOnError):
     """A model on the server does not have the tensors that the contract states; names model and tensor."""
 
@@ -68,6 +72,10 @@ class EventLogError(SpotOnError):
     """Redis cannot be reached or refused a command."""
 
     retryable = True
+
+
+class CheckpointError(SpotOnError):
+    """A task cannot go on from its checkpoint: cameras or code are others than those that it was made with."""
 
 
 class UnknownTaskError(SpotOnError):

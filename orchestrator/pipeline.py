@@ -25,6 +25,7 @@ from orchestrator.control import TaskControl
 from orchestrator.correction import NamedStretch, StoredTracks, name_again
 from orchestrator.decode import processing_rate
 from orchestrator.earlier import count_earlier
+from orchestrator.errors import CheckpointError
 from orchestrator.events import BatchPayload, BatchProcessingComplete, CorrectionsPayload, IdentityCorrected
 from orchestrator.history.rows import Clock
 from orchestrator.history.writer import HistoryWriter
@@ -218,7 +219,14 @@ class Pipeline:
             self._settings, self._environment, self._cameras, homographies, state.rate, self._task.id, recalls=True
         )
         if state.association:
-            associator.restore(state.association)
+            try:
+                associator.restore(state.association)
+            except ValueError as error:
+                raise CheckpointError(f"cannot go on from the checkpoint: {error}; start the task anew") from error
+            embedder = self._services.inference.embedder
+            if state.model not in {"", str(embedder.model)}:
+                logger.warning("looks of %s are forgotten, for now %s embeds", state.model, embedder.model)
+                associator.change_model(embedder.dimension)
         return associator
 
     async def _finish_tick(self, tick: Tick) -> None:
@@ -267,7 +275,8 @@ class Pipeline:
         """Says that the batch is complete once it is stored; a resumed run says it again, and the log drops repeats."""
         state, associator = self._standing
         association = await asyncio.get_running_loop().run_in_executor(self._cpu, associator.snapshot)
-        state = self._state = replace(state, association=association)
+        model = str(self._services.inference.embedder.model)
+        state = self._state = replace(state, association=association, model=model)
         with self._clock.wait("store"):
             await self._gallery.flush()
             await self._writer.checkpoint(batch.index, state.next_tick, state.to_bytes(), associator.bindings())

@@ -92,10 +92,14 @@ class Recall:
     async def _in_gallery(self, newcomer: Newcomer, known: frozenset[int], clock: Clock) -> list[Forgotten]:
         ids = await self._gallery.ids(f"{self._subject.prefix}-")
         forgotten = [each for each in ids if person_of(each) not in known][:GALLERY_PEOPLE]
-        people = await self._gallery.views(forgotten)
+        people = [each for each in await self._gallery.views(forgotten) if self._are_comparable(each, newcomer)]
         likeness = [max(float(item.look.embedding @ newcomer.look) for item in person) for person in people]
         order = np.argsort([-each for each in likeness], kind="stable")[:CANDIDATES]
         return [self._of_views(people[row], clock) for row in order.tolist() if likeness[row] >= self._similarity]
+
+    def _are_comparable(self, person: Sequence[Remembered], newcomer: Newcomer) -> bool:
+        views = [item.look for item in person]
+        return all(each.embedding.shape == newcomer.look.shape and each.camera_id in self._cameras for each in views)
 
     async def _in_history(self, newcomer: Newcomer, known: frozenset[int]) -> list[Forgotten]:
         subject = self._subject

@@ -10,6 +10,7 @@ import numpy as np
 
 from orchestrator.correction import StoredTracks
 from orchestrator.history.pool import Pool, database_errors
+from orchestrator.inference.protocols import ModelId
 
 _CHUNK_ROWS = 20_000
 _HEAD_BYTES = 4
@@ -26,16 +27,23 @@ WHERE d.task_id = %(task_id)s::uuid AND d.camera_id = %(camera_id)s
 
 _LOOKS: LiteralString = """
 SELECT track_id, global_frame_index, vector_send(embedding)
-FROM embeddings WHERE task_id = %(task_id)s::uuid AND camera_id = %(camera_id)s"""
+FROM embeddings WHERE task_id = %(task_id)s::uuid AND camera_id = %(camera_id)s
+  AND (model_name, model_version) = (%(model_name)s, %(model_version)s)"""
 
 
-async def load_tracks(pool: Pool, task_id: str, camera_id: str, step: int) -> StoredTracks:
-    """One camera's tracks at every ``step``-th tick, and where each begins and ends; all stored embeddings.
+async def load_tracks(pool: Pool, task_id: str, camera_id: str, step: int, model: ModelId) -> StoredTracks:
+    """One camera's tracks at every ``step``-th tick, and where each begins and ends; all embeddings of one model.
 
     Raises:
         HistoryError: the database does not answer.
     """
-    values = {"task_id": task_id, "camera_id": camera_id, "step": step}
+    values = {
+        "task_id": task_id,
+        "camera_id": camera_id,
+        "step": step,
+        "model_name": model.name,
+        "model_version": model.version,
+    }
     sightings = await _columns(pool, _SIGHTINGS, values, 8)
     vectors = [
         (row[0], row[1], np.frombuffer(row[2], ">f4", offset=_HEAD_BYTES)) async for row in _rows(pool, _LOOKS, values)

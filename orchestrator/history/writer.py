@@ -209,13 +209,13 @@ class HistoryWriter:
             await self._store(_End(batch_index + 1, next_frame, state, bindings))
 
     async def load_tracks(self, camera_ids: Sequence[str], step: int) -> dict[str, StoredTracks]:
-        """What is stored of each camera's tracks, every ``step``-th tick and the ends.
+        """What is stored of each camera's tracks, every ``step``-th tick and the ends; looks of this attempt's model.
 
         Raises:
             HistoryError: the database does not answer.
         """
         await self.flush()
-        return {name: await load_tracks(self._pool, self._task.id, name, step) for name in camera_ids}
+        return {name: await load_tracks(self._pool, self._task.id, name, step, self._model) for name in camera_ids}
 
     async def rename(self, rate: float, stretches: Sequence[NamedStretch]) -> None:
         """Replaces the names of all the task's tracks in one transaction; harmless when repeated.

@@ -10,6 +10,7 @@ per environment and model lists the people by the time they were last seen; thos
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -30,6 +31,8 @@ MAX_PEOPLE = 5_000
 """With four views of 1280 values each, 50 MB."""
 CHUNK = 100
 """People read in one round trip."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,8 @@ class Gallery:
         return [found for global_id in raw if (found := global_id.decode()).startswith(begins)]
 
     async def views(self, ids: Sequence[str]) -> list[list[Remembered]]:
-        """The views of some people, in the order of their ids; those who have expired are forgotten and left out.
+        """The views of some people, in the order of their ids; those who have expired, or whose views are not what
+        was written, are forgotten and left out.
 
         Raises:
             EventLogError: Redis cannot be reached in time or refuses.
@@ -134,8 +138,9 @@ class Gallery:
         for start in range(0, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK]
             entries = await self._run(lambda pipe, chunk=chunk: [pipe.hgetall(self._key(each)) for each in chunk])  # type: ignore[misc]
-            found += [_views(global_id, entry) for global_id, entry in zip(chunk, entries, strict=True) if entry]
-            gone += [global_id for global_id, entry in zip(chunk, entries, strict=True) if not entry]
+            people = [_views(global_id, entry) for global_id, entry in zip(chunk, entries, strict=True)]
+            found += [person for person in people if person]
+            gone += [global_id for global_id, person in zip(chunk, people, strict=True) if not person]
         await self._drop(gone)
         return found
 
@@ -191,8 +196,12 @@ def _entry(item: Remembered) -> bytes:
 
 
 def _views(global_id: str, entry: dict[bytes, bytes]) -> list[Remembered]:
-    """One person's views, by number."""
-    return [_remembered(global_id, int(view), entry[view]) for view in sorted(entry, key=int)]
+    """One person's views, by number; none where they cannot be read."""
+    try:
+        return [_remembered(global_id, int(view), entry[view]) for view in sorted(entry, key=int)]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        logger.warning("gallery: %s cannot be read and is dropped: %s", global_id, error)
+        return []
 
 
 def _remembered(global_id: str, view: int, value: bytes) -> Remembered:

@@ -195,6 +195,12 @@ class IdentityAssociator:
         pending = latest - self._people.asked < self._recall_ticks
         self._unasked, self._answers = self._people.number[pending].tolist(), {}
 
+    def forget_looks(self) -> None:
+        """Forgets how everybody looked; nobody is asked for by a former look. Embeddings may then be of any length."""
+        self._tracks.look_sum = np.zeros((len(self._tracks.camera), 0))
+        self._people.forget_looks()
+        self._unasked, self._answers = [], {}
+
     def _fit_dimension(self, dimension: int) -> None:
         """Gives the tables room for embeddings once their length is known."""
         if dimension and not self._people.views.shape[2]:

@@ -197,6 +197,15 @@ class People(Table):
     def __len__(self) -> int:
         return len(self.last_tick)
 
+    def forget_looks(self) -> None:
+        """Drops all views; embeddings may then be of any length."""
+        count = len(self)
+        self.views = np.zeros((count, VIEWS, 0), np.float32)
+        self.view_quality = np.zeros((count, VIEWS))
+        self.view_camera = np.full((count, VIEWS), NOBODY)
+        self.view_tick, self.look_tick = np.full((count, VIEWS), NEVER), np.full(count, NEVER)
+        self.asked = np.full(count, NEVER)
+
     def defaults(self) -> dict[str, float]:
         """See ``Table.defaults``."""
         ticks = {"last_tick": NEVER, "xy_tick": NEVER, "look_tick": NEVER, "view_tick": NEVER}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from orchestrator.errors import ModelReplacedError
 from orchestrator.inference.contract import CROP_HW, REID_INPUT, REID_OUTPUTS, ModelInfo, embedding_dimension
 from orchestrator.inference.protocols import ModelId
 from orchestrator.inference.slots import Slot, SlotPool
@@ -54,7 +56,10 @@ class TritonEmbedder:
         return self._info.model_id
 
     async def embed(self, frames: Sequence[Frame], boxes: Sequence[Float32]) -> list[Float32]:
-        """See ``Embedder``; the crops of all frames share requests, and none are sent where there are no boxes."""
+        """See ``Embedder``; the crops of all frames share requests, and none are sent where there are no boxes.
+
+        Where the server has taken another version meanwhile, this fails once; ``model`` is then the new one.
+        """
         crops = [(frame, box) for frame, rows in zip(frames, boxes, strict=True) for box in rows]
         step = self._info.max_batch_size
         parts = await asyncio.gather(
@@ -68,10 +73,20 @@ class TritonEmbedder:
         slot = await self._pool.acquire()
         try:
             await _to_its_end(asyncio.to_thread(_cut, crops, slot.images))
-            answer = await self._client.infer(self._info, REID_INPUT, slot, range(len(crops)), REID_OUTPUTS)
+            version, rows = self.model.version, range(len(crops))
+            answer = await self._client.infer(self._info, REID_INPUT, slot, rows, REID_OUTPUTS, of_version=version)
             return answer[0]
+        except ModelReplacedError:
+            await self._look_anew()
+            raise
         finally:
             self._pool.release(slot)
+
+    async def _look_anew(self) -> None:
+        """Reads what the server says of the model now; requests become no larger than there is room for."""
+        info = await self._client.describe(self._info.name)
+        self._dimension = embedding_dimension(info)
+        self._info = replace(info, max_batch_size=min(info.max_batch_size, self._info.max_batch_size))
 
 
 async def _to_its_end(call: Coroutine[Any, Any, None]) -> None:

@@ -13,7 +13,7 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from orchestrator.errors import InferenceError, ModelContractError
+from orchestrator.errors import InferenceError, ModelContractError, ModelReplacedError
 from orchestrator.inference.contract import ModelInfo, Tensor, model_info
 from orchestrator.inference.slots import Region, Slot, sweep_abandoned
 from orchestrator.settings import Settings
@@ -94,7 +94,14 @@ class TritonClient:
         return [Slot(region, shape) for region in regions]
 
     async def infer(
-        self, model: ModelInfo, tensor: Tensor, slot: Slot, rows: range, outputs: Sequence[Tensor]
+        self,
+        model: ModelInfo,
+        tensor: Tensor,
+        slot: Slot,
+        rows: range,
+        outputs: Sequence[Tensor],
+        *,
+        of_version: str | None = None,
     ) -> list[Float32]:
         """Runs a model on consecutive rows of a slot; returns its outputs in the order asked for.
 
@@ -102,6 +109,7 @@ class TritonClient:
 
         Raises:
             InferenceError: names model and server.
+            ModelReplacedError: another version of the model than ``of_version`` answered, where one is named.
             ModelContractError: an output is missing or not of the declared shape.
         """
         recoveries = self._recoveries
@@ -115,6 +123,11 @@ class TritonClient:
                 result = await self._ask(model, tensor, slot, rows, outputs)
             except InferenceServerException as again:
                 raise self._failure(again, f"model {model.name!r}") from again
+        answered = result.get_response().model_version
+        if of_version not in {None, answered}:
+            raise ModelReplacedError(
+                f"Triton at {self._url}: version {answered} of {model.name!r} is in the place of version {of_version}"
+            )
         return [_output(model, result, output, len(rows)) for output in outputs]
 
     async def close(self) -> None:

@@ -71,7 +71,7 @@ class BoxMotTracker:
             ids, rows = self._follow(boxes, scores, features, frame_index, size_hw)
         except Exception:  # whatever BoxMOT raises: its state may be half changed, and other cameras go on
             self._tell_failure(frame_index)
-            self._begin_anew()
+            self.begin_anew(self._memory.dimension)
             return Tracks.empty()
         ids = self._memory.number(frame_index, ids, boxes[rows], looks[rows])
         self._note(boxes, scores, features, rows, ids)
@@ -130,6 +130,13 @@ class BoxMotTracker:
             self._memory = memory
             vars(self._engine).update(attributes)
 
+    def begin_anew(self, dimension: int) -> None:
+        """See ``CameraTracker.begin_anew``."""
+        if self._engine is not None:
+            count = self._memory.count
+            self._start(dimension)
+            self._memory.count = count
+
     def _start(self, dimension: int) -> None:
         self._memory = self._fresh_memory(dimension)
         self._engine = self._make_engine(with_embeddings=dimension > 0)
@@ -145,12 +152,6 @@ class BoxMotTracker:
         message = "camera %s, tick %d: its tracker failed; its tracks begin anew (told once)"
         logger.log(logging.DEBUG if self._failed else logging.ERROR, message, self._camera_id, tick, exc_info=True)
         self._failed = True
-
-    def _begin_anew(self) -> None:
-        """Forgets all tracks; the numbers of later ones go on where they were."""
-        count = self._memory.count
-        self._start(self._memory.dimension)
-        self._memory.count = count
 
     def _fresh_memory(self, dimension: int) -> TrackMemory:
         settings = self._settings

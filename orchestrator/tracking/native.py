@@ -194,7 +194,7 @@ class NativeTracker(BoxMotTracker):
             owner_of = self._replay(kept)
         except Exception:  # as in update: other cameras go on
             self._tell_failure(int(kept.last_ticks.max(initial=0)))
-            self._begin_anew()
+            self.begin_anew(self._memory.dimension)
             return
         newest = {owner: engine_id for engine_id, owner in owner_of.items()}
         for owner, engine_id in newest.items():

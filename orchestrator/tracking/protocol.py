@@ -35,3 +35,7 @@ class CameraTracker(Protocol):
             ValueError: the bytes are no such state.
         """
         ...
+
+    def begin_anew(self, dimension: int) -> None:
+        """Forgets all tracks; the ids of later ones, whose embeddings have ``dimension`` values, go on where it was."""
+        ...

@@ -68,6 +68,20 @@ class MeanColourEmbedder:
         ]
 
 
+class BrightnessEmbedder:
+    """Describes a crop by how bright it is, and how dark: another model, with embeddings of another length."""
+
+    dimension = 2
+    model = ModelId("brightness", "1")
+
+    async def embed(self, frames: Sequence[Frame], boxes: Sequence[Float32]) -> list[Float32]:
+        angles = [
+            np.array([_mean_colour(frame, box)[0] for box in rows], np.float32)
+            for frame, rows in zip(frames, boxes, strict=True)
+        ]
+        return [np.stack([np.cos(each), np.sin(each)], axis=1) for each in angles]
+
+
 def fake_inference(cameras: int, slots: int = 4, *, delay_s: float = 0.0) -> Inference:
     return Inference(BrightPatchDetector(cameras, slots, delay_s=delay_s), MeanColourEmbedder())
 

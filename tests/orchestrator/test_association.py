@@ -262,3 +262,29 @@ def test_ticks_at_the_limit_of_what_files_may_say():
     first = 2**31 - 200
     for tick in range(40):
         assert names_of(early.update(tick, place.tick()[0])) == names_of(late.update(first + tick, again.tick()[0]))
+
+
+def test_a_model_that_changed_between_costs_looks_and_no_names():
+    """As when a worker takes a task up again after an export: tracks begin anew, and people go on where they stand."""
+    before, place = associator(), Place(3, 16)
+    for tick in range(40):
+        shown = before.update(tick, place.tick()[0])
+    names = {name for item in shown for name in item.identities.global_ids if name}
+    after = associator()
+    after.restore(before.snapshot())
+    after.change_model(8)
+    place.looks = place.random.normal(size=(5, 8))
+    for tick in range(40, 70):
+        shown = after.update(tick, place.tick()[0])
+    assert {name for item in shown for name in item.identities.global_ids if name} == names
+    assert min(item.tracks.track_ids.min() for item in shown) > 5
+    assert {look.embedding.shape for look in after.refreshed()} <= {(8,)}
+
+
+def test_cameras_in_another_order_are_not_taken_for_each_other():
+    state = associator().snapshot()
+    cameras = [Camera(id=name, prefix=name) for name in ("c2", "c1", "c3")]
+    environment = Environment(id="e", cameras={camera.id: camera for camera in cameras})
+    other = Associator(Settings(_env_file=None), environment, cameras, {}, RATE, "t")  # type: ignore[call-arg]
+    with pytest.raises(ValueError, match="cameras c1, c2, c3, and the site file has c2, c1, c3"):
+        other.restore(state)

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.correction import NamedStretch
+from orchestrator.correction import NamedStretch, StoredTracks
 from orchestrator.errors import StorageError
 from orchestrator.events import EventLog
 from orchestrator.history.pool import transaction
 from orchestrator.history.sub_videos import ticks_of_task
 from orchestrator.homography import load_homographies
+from orchestrator.inference.client import Inference
 from orchestrator.media import FolderVideoSource, VideoCache
 from orchestrator.metrics import Metrics
 from orchestrator.pipeline import Pipeline
@@ -27,7 +28,7 @@ from orchestrator.settings import Settings
 from orchestrator.site import load_site
 from orchestrator.tasks import Task, TaskStatus
 from orchestrator.worker import process
-from tests.orchestrator.fakes import fake_inference
+from tests.orchestrator.fakes import BrightnessEmbedder, fake_inference
 from tests.orchestrator.videos import cut, write_video
 
 pytestmark = pytest.mark.servers
@@ -304,6 +305,21 @@ async def test_a_paused_task_is_silent_until_it_is_resumed(services: Services) -
     assert frames_of(await said(services, task)) == list(range(2 * FRAMES))
 
 
+async def killed_after_batch(index: int, services: Services, task: Task, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the task on a worker that is killed between a batch's checkpoint and saying that it is complete."""
+    say_complete = Pipeline._say_complete
+
+    async def say_and_die(pipeline: Pipeline, batch_index: int) -> None:
+        if batch_index == index:
+            raise asyncio.CancelledError
+        await say_complete(pipeline, batch_index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pipeline, "_say_complete", say_and_die)
+        with pytest.raises(asyncio.CancelledError):
+            await process(services, task.id)
+
+
 def with_start(services: Services, recorded_from: datetime | None) -> Services:
     """With another start of the recording in the site file."""
     environment = services.site.environments["yard"].model_copy(update={"recorded_from": recorded_from})
@@ -329,6 +345,44 @@ async def test_a_killed_run_is_taken_up_and_leaves_what_an_unbroken_one_leaves(
     assert frames_of(messages) == list(range(2 * FRAMES))
     assert len(of_type(messages, "media_available")) == len(of_type(messages, "batch_processing_complete")) == 2
     assert await rows_of(services, killed) == await rows_of(services, unbroken)
+
+
+async def test_a_run_is_taken_up_with_another_model_whose_looks_are_kept_apart(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after its first batch, and an export made another model live before a worker went on."""
+    loaded: list[StoredTracks] = []
+
+    def name_again(*arguments: Any) -> list[NamedStretch]:
+        loaded.extend(arguments[-3].values())
+        return rename_from(10)(*arguments)
+
+    monkeypatch.setattr("orchestrator.pipeline.name_again", name_again)
+    task = await new_task(services)
+    await killed_after_batch(0, services, task, monkeypatch)
+    detector = services.inference.detector
+    await process(replace(services, inference=Inference(detector, BrightnessEmbedder())), task.id)
+    assert frames_of(await said(services, task)) == list(range(2 * FRAMES))
+    async with transaction(services.pool, "read looks") as connection:
+        statement = "SELECT DISTINCT model_name, vector_dims(embedding), global_frame_index < %s FROM embeddings"
+        found = await (await connection.execute(statement, (FRAMES,))).fetchall()
+    assert sorted(found) == [("brightness", 2, False), ("mean-colour", 3, True)]
+    assert [(item.looks.shape[1], int(item.look_frames.min()) >= FRAMES) for item in loaded] == [(2, True)] * 2
+
+
+async def test_a_task_whose_cameras_were_turned_round_meanwhile_fails_with_a_sentence(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = await new_task(services)
+    await killed_after_batch(0, services, task, monkeypatch)
+    site_file = services.settings.site_file
+    assert site_file is not None
+    site_file.write_text("environments: {yard: {cameras: {c2: {prefix: c2}, c1: {prefix: c1}}}}\n")
+    await process(replace(services, site=load_site(site_file)), task.id)
+    ended = await services.store.get(task.id)
+    assert ended.status is TaskStatus.FAILED
+    assert ended.details["error_type"] == "CheckpointError"
+    assert "of the cameras c1, c2, and the site file has c2, c1" in ended.details["error"]
 
 
 async def test_what_is_in_flight_is_bounded(services: Services) -> None:
@@ -367,17 +421,7 @@ async def test_a_run_killed_between_its_last_checkpoint_and_its_end_is_completed
 ) -> None:
     """Also the last ``batch_processing_complete`` is made up for."""
     task = await new_task(services)
-    say_complete = Pipeline._say_complete
-
-    async def die_at_the_last(pipeline: Pipeline, batch_index: int) -> None:
-        if batch_index == 1:
-            raise asyncio.CancelledError
-        await say_complete(pipeline, batch_index)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Pipeline, "_say_complete", die_at_the_last)
-        with pytest.raises(asyncio.CancelledError):
-            await process(services, task.id)
+    await killed_after_batch(1, services, task, monkeypatch)
     await process(services, task.id)
     messages = await said(services, task)
     assert messages[-1]["payload"]["status"] == "COMPLETED"

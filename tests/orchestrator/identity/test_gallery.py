@@ -112,3 +112,15 @@ async def test_a_server_that_does_not_answer_is_an_error_in_time():
             with pytest.raises(EventLogError):
                 await gallery.ids()
     assert time.monotonic() - started < 5
+
+
+@pytest.mark.servers
+async def test_what_cannot_be_read_is_forgotten_and_the_others_stay(redis_url):
+    async with Gallery(settings(redis_url), "rubbish", "reid:1") as gallery:
+        await put(gallery, [look(f"t-{number}", number) for number in range(1, 6)], 100.0)
+        with redis.Redis.from_url(redis_url) as client:
+            values = {"t-1": b"", "t-2": b"[]\n", "t-3": b"{}\nab", "t-4": b'{"camera": 1}'}
+            for name, value in values.items():
+                client.hset(f"spoton:gallery:rubbish:reid:1:{name}", "0", value)
+        assert [person[0].look.global_id for person in await recent(gallery)] == ["t-5"]
+        assert await gallery.ids() == ["t-5"]

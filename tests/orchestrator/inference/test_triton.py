@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from orchestrator.errors import InferenceError, ModelContractError
+from orchestrator.errors import InferenceError, ModelContractError, ModelReplacedError
 from orchestrator.inference.client import open_inference
 from orchestrator.inference.protocols import ModelId
 from orchestrator.scaling import write_letterbox
@@ -184,6 +185,21 @@ async def test_a_model_of_others_that_does_not_load_keeps_nobody_away(settings, 
         await client.unload_model("others")
         await client.load_model("person_reid")
         assert await client.is_server_ready()
+
+
+async def test_a_version_that_takes_the_place_of_another_is_noticed_once(settings):
+    """An export has the server take it while a task runs: looks of two versions must not pass for one another's."""
+    frame, box = frame_with_person((64, 64), (0, 0, 64, 64), (200, 10, 10)), np.array([[0, 0, 64, 64]], np.float32)
+    async with open_inference(settings(), cameras=1) as inference:
+        embedder = inference.embedder
+        embedder._info = replace(embedder._info, model_id=ModelId("person_reid", "7"))  # as if it had begun with that
+        with pytest.raises(
+            ModelReplacedError, match="version 1 of 'person_reid' is in the place of version 7"
+        ) as caught:
+            await embedder.embed([frame], [box])
+        assert caught.value.retryable
+        assert embedder.model == ModelId("person_reid", "1")
+        assert [looks.shape for looks in await embedder.embed([frame], [box])] == [(1, 4)]
 
 
 async def test_a_slow_model_runs_into_the_deadline(settings):

@@ -238,3 +238,14 @@ def test_a_tracker_that_fails_begins_anew_and_never_gives_a_number_twice(monkeyp
     assert after
     assert min(after) == max(before) + 1
     assert "camera c1, tick 20: its tracker failed" in caplog.text
+
+
+def test_a_tracker_that_begins_anew_goes_on_counting():
+    tracker, scene = create_tracker(settings(), "c1", RATE), Scene(5)
+    tracker.begin_anew(16)
+    before = max(tracks.track_ids.max() for tracks in run(tracker, scene, range(20)) if len(tracks))
+    tracker.begin_anew(8)
+    restored = create_tracker(settings(), "c1", RATE)
+    restored.restore(tracker.snapshot())
+    found = run(restored, Scene(6, dimension=8), range(20, 40))
+    assert min(tracks.track_ids.min() for tracks in found if len(tracks)) == before + 1
