@@ -16,6 +16,8 @@ from orchestrator.identity.evidence import (
     EXIT_HORIZON_S,
     EXIT_NATS,
     KEEPS_WALKING_S,
+    LOG_SURE_SHARE,
+    LOG_WILD_SHARE,
     LOOK_LIMIT_NATS,
     LOOK_NATS_PER_COSINE,
     NEW_PEOPLE_PER_M2,
@@ -23,6 +25,7 @@ from orchestrator.identity.evidence import (
     RETURNS,
     WALKING_SPEED_M_S,
     WANDER_M_S,
+    WILD_SPREAD,
     log_density,
 )
 from orchestrator.identity.fragments import Fragments
@@ -40,7 +43,8 @@ PACE_LIMIT_NATS = 3.0
 """No change of velocity says more."""
 
 OUT_OF_REACH_NATS = -8.0
-"""Against who would have to walk faster than anybody does, where both places rest on ``SURE_PLACES`` sightings."""
+"""The most against who would have to walk faster than anybody does, where both places rest on ``SURE_PLACES``
+sightings."""
 SURE_PLACES = 3
 STAYS_NATS = 2.0
 """For a box that comes back where one of its camera ended: at once, or after any time where both stand still. Who
@@ -136,16 +140,23 @@ def coming_back(ends: Ends, one: Int64, other: Int64, gap_s: Float64, density: f
     spread = ends.spread[one, 1] + ends.spread[other, 0]
     with np.errstate(invalid="ignore"):
         distance = np.linalg.norm(come - leave, axis=1)
-        reach = WALKING_SPEED_M_S * gap_s + REACH_SLACK_M + 2 * np.sqrt(spread[:, 0] + spread[:, 2])
+        beyond = distance - WALKING_SPEED_M_S * gap_s - REACH_SLACK_M
         drift = (ends.velocity[one, 1] + ends.velocity[other, 0]) / 2
         expected = leave + drift * np.minimum(gap_s, KEEPS_WALKING_S)[:, None]
         wander = ((WANDER_M_S * gap_s) ** 2)[:, None] * np.array([1.0, 0.0, 1.0])
         nats = np.logaddexp(log_density(come - expected, spread + wander) - np.log(density), np.log(RETURNS))
         nats += _keeping_pace(ends.velocity[one, 1] - ends.velocity[other, 0], gap_s)
         sure = np.minimum(ends.places[one, 1], ends.places[other, 0]) / SURE_PLACES
-        against = np.where(distance > reach, OUT_OF_REACH_NATS * np.minimum(sure, 1), 0.0)
+        error = _out_of_reach(beyond / np.sqrt(spread[:, 0] + spread[:, 2]))
+        against = np.where(beyond > 0, error * np.minimum(sure, 1), 0.0)
     stays = _stays(ends, one, other, gap_s)
     return np.where(stays, np.fmax(nats, STAYS_NATS), nats), np.where(stays, 0.0, against)
+
+
+def _out_of_reach(sigmas: Float64) -> Float64:
+    """Nats [K] for places that lie so many standard errors too far: some are far worse than their covariance says."""
+    square = sigmas**2 / 2
+    return np.maximum(np.logaddexp(LOG_SURE_SHARE - square, LOG_WILD_SHARE - square / WILD_SPREAD), OUT_OF_REACH_NATS)
 
 
 def leading_there(ends: Ends, one: Int64, other: Int64, gap_s: Float64, topology: Topology) -> Float64:

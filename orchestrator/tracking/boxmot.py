@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 REVIVAL_S, LOST_S = 1.0, 2.0
 """A track that comes back after longer than the first keeps its id only if it looks the same: BotSort revives lost
 tracks by overlap with where they would have walked alone, and after seconds that is whoever happens to pass there.
-After longer than the second, which is more than it takes to walk past somebody, it has to be where it was, too: of all
-who look the same to one camera, identity knows where the others saw them meanwhile."""
+After longer than the second, which is more than it takes to walk past somebody, it never does: of all who look the same
+to one camera, identity knows where the others saw them meanwhile."""
 REHEARSED_TICKS = 4
 """After so many ticks every tracker has confirmed the person of the rehearsal."""
 MIN_SIDE_PX = 1.0

@@ -59,7 +59,7 @@ class TrackMemory:
     revival_ticks: int
     """Gap after which a track that comes back has to look the same."""
     lost_ticks: int
-    """Gap after which it has to be at the same place, too: where people went meanwhile, one camera does not know."""
+    """Gap after which it is a new one, where there are looks: where people went meanwhile, one camera does not know."""
     forget_ticks: int
     """Gap after which it is forgotten."""
     tracks: dict[int, KnownTrack] = field(default_factory=dict)
@@ -113,9 +113,9 @@ class TrackMemory:
         gap = tick - track.last_tick
         if gap <= self.revival_ticks:
             return True
-        alike = not len(look) or float(track.look @ look) >= self.similarity
-        nearby = len(look) > 0 and gap <= self.lost_ticks
-        return alike and (nearby or float(iou(box[None], track.box[None])[0, 0]) >= SAME_PLACE_IOU)
+        if len(look):
+            return gap <= self.lost_ticks and float(track.look @ look) >= self.similarity
+        return float(iou(box[None], track.box[None])[0, 0]) >= SAME_PLACE_IOU
 
 
 def _unit(look: Float32) -> Float32:

@@ -170,6 +170,16 @@ def test_nobody_walks_faster_than_people_do():
     assert person_of(0, 1, 5) != person_of(1, 1, 65)
 
 
+@pytest.mark.parametrize(("away_m", "one"), [(5.5, True), (12.0, False)])
+def test_a_place_somewhat_out_of_reach_is_rather_a_bad_place_if_the_looks_are_the_same(away_m, one):
+    """Hidden feet put people metres off for a while; within a second somebody comes 3.5 m far."""
+    scene = Scene()
+    scene.track(0, 1, range(50), lambda _: (0.0, 0.0), look(1, 0))
+    scene.track(1, 1, range(60, 110), lambda _: (away_m, 0.0), look(1, 0))
+    person_of, _ = named(scene.recording())
+    assert (person_of(0, 1, 5) == person_of(1, 1, 65)) is one
+
+
 def test_cameras_without_a_shared_view_do_not_see_one_person_at_once():
     apart = make_topology(["a", "b", "c"], [("a", "c")], [])
     scene = Scene(3)
