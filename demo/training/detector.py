@@ -62,6 +62,7 @@ def train(plan: DetectorPlan, data: Path, out: Path, start: Path | None = None, 
     with; without it the features are NanoDet's. What a killed training of the same plan left beside ``out`` is gone on
     from, to the same weights, unless ``fresh``. Raises ``CheckpointError`` where it was of another plan.
     """
+    cv2.setNumThreads(1)  # painters are forks, in which threads that OpenCV began here would be missing
     torch.set_num_threads(plan.threads)
     torch.manual_seed(plan.seed)
     checkpoint = Checkpoint(out, {**asdict(plan), **sources(data, start)})
