@@ -23,11 +23,11 @@ from rich.table import Table
 from benchmarks import growth
 from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
+from orchestrator.errors import SettingsError
 from orchestrator.identity.online import IdentityAssociator, IdentityRules
 from orchestrator.identity.tables import Sightings
 from orchestrator.identity.topology import make_topology
 from orchestrator.settings import Settings
-from orchestrator.tracking.botsort import botsort_options
 from orchestrator.tracking.factory import create_tracker
 from orchestrator.values import Bool, Detections, Float32, Float64, Int64
 
@@ -159,52 +159,18 @@ def _sightings(
 
 
 def tracker_cost(backend: str, people: int) -> Cost | str:
-    """Processor time of BoxMOT's BotSort a tick of one camera; in words, why it cannot be run."""
+    """Processor time of a tick of one camera's ``CameraTracker``; in words, why it cannot be run."""
     try:
-        update = _python_tracker() if backend == "python" else _cpp_tracker()
+        tracker = create_tracker(Settings(_env_file=None, tracker_backend=backend), "camera", RATE)
         ticks, spent = 0, 0.0
         for tick, (boxes, looks) in enumerate(boxes_of(people)):
             begun = time.process_time()
-            update(tick, boxes, looks)
+            tracker.update(tick, IMAGE_HW, Detections(boxes, np.full(len(boxes), 0.9, np.float32)), looks)
             if tick >= WARM_UP_TICKS:
                 ticks, spent = ticks + 1, spent + time.process_time() - begun
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
-        return f"BotSort, {backend}: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+    except SettingsError as error:
+        return f"BotSort, {backend}: {error}"
     return Cost(f"BotSort, {backend}", 1, people, ticks, 1000 * spent / ticks)
-
-
-def _python_tracker() -> Callable[[int, Float32, Float32], object]:
-    tracker = create_tracker(Settings(_env_file=None), "camera", RATE)
-    return lambda tick, boxes, looks: tracker.update(
-        tick, IMAGE_HW, Detections(boxes, np.full(len(boxes), 0.9, np.float32)), looks
-    )
-
-
-def _cpp_tracker() -> Callable[[int, Float32, Float32], object]:
-    """BoxMOT's own way to its C++ library, which it builds at first use (cmake, OpenCV and Eigen headers)."""
-    import torch
-    from boxmot.structures import Boxes
-    from boxmot.structures import Detections as BoxMotDetections
-    from boxmot.trackers.factory import create_tracker as create_engine
-    from boxmot.trackers.specs import TrackerSpec
-
-    options = botsort_options(Settings(_env_file=None), with_embeddings=True)
-    options = {name: value for name, value in options.items() if name != "variable_dt"}
-    engine = create_engine(TrackerSpec("botsort", backend="cpp", options=tuple(sorted(options.items()))))
-    frame = np.zeros((*IMAGE_HW, 3), np.uint8)
-
-    def update(tick: int, boxes: Float32, looks: Float32) -> object:
-        count = len(boxes)
-        found = BoxMotDetections(
-            Boxes(torch.from_numpy(boxes)),
-            torch.full((count,), 0.9),
-            torch.zeros(count, dtype=torch.int64),
-            f"camera/{tick}",
-            embeddings=torch.from_numpy(looks),
-        )
-        return engine.update(found, frame)
-
-    return update
 
 
 def boxes_of(people: int, seed: int = 1) -> Iterator[tuple[Float32, Float32]]:

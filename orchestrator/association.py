@@ -97,7 +97,7 @@ class Associator:
         self._trackers = {camera_id: create_tracker(settings, camera_id, rate) for camera_id in ids}
         self._identity = IdentityAssociator(len(ids), rules)
         self._detection_threshold = settings.detection_threshold
-        self._remembered_ticks = 2 * settings.lost_track_buffer
+        self._remembered_ticks = 2 * settings.lost_track_ticks(rate)
 
     def update(self, tick: int, inputs: Sequence[CameraInput]) -> list[CameraResult]:
         """Takes one tick; cameras that gave no frame are left out of ``inputs``.

@@ -94,8 +94,8 @@ class Settings(BaseSettings):
     """A BoxMOT tracker by name."""
     tracker_backend: Literal["auto", "python", "cpp"] = "auto"
     """BoxMOT's backend; auto is python. cpp takes a fifth of the time, but matches as published and loses more ids."""
-    lost_track_buffer: Annotated[int, Field(ge=1)] = 200
-    """Ticks for which a lost track may be found again."""
+    lost_track_buffer_s: PositiveSeconds = 16.7
+    """How long a lost track may be found again."""
     reid_similarity: UnitInterval = 0.65
     """Cosine similarity from which two appearances can be one person."""
     second_pass: bool = True
@@ -176,6 +176,10 @@ class Settings(BaseSettings):
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """How much is logged."""
+
+    def lost_track_ticks(self, rate: float) -> int:
+        """``lost_track_buffer_s`` in ticks, at so many a second."""
+        return max(1, round(self.lost_track_buffer_s * rate))
 
     @model_validator(mode="before")
     @classmethod

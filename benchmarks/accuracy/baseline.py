@@ -78,7 +78,7 @@ def baseline(scene: Scene) -> Found:
         name: np.searchsorted(scene.ticks_of(file.frames), np.arange(recording.ticks + 1))
         for name, file in recording.files.items()
     }
-    trackers = {name: _Tracker(scene.settings, file) for name, file in recording.files.items()}
+    trackers = {name: _Tracker(scene.settings, recording.rate, file) for name, file in recording.files.items()}
     places = {name: places_of(homographies.get(name), file.boxes) for name, file in recording.files.items()}
     people = _People(scene.settings.reid_similarity)
     found: dict[str, list[tuple[int, int, int]]] = {name: [] for name in recording.files}
@@ -118,11 +118,11 @@ def _drop_doubles(found: list[tuple[int, int, int]], begin: int) -> None:
 class _Tracker:
     """BoxMOT's BotSort over one camera's file."""
 
-    def __init__(self, settings: Settings, file: DetectionFile) -> None:
+    def __init__(self, settings: Settings, rate: float, file: DetectionFile) -> None:
         boxmot_logger.setLevel(logging.WARNING)
         self._file = file
         self._embedded = file.embeddings.shape[1] > 0
-        options = botsort_options(settings, with_embeddings=self._embedded) | {"variable_dt": False}
+        options = botsort_options(settings, rate, with_embeddings=self._embedded) | {"variable_dt": False}
         self._engine: Any = create_tracker(TrackerSpec("botsort", options=tuple(sorted(options.items()))))
 
     def update(self, tick: int, begin: int, end: int) -> list[tuple[int, int]]:

@@ -128,7 +128,9 @@ def associate(settings: Settings, environment: Environment, recording: Recording
     """
     homographies = load_homographies(environment.model_copy(update={"cameras": {c.id: c for c in recording.cameras}}))
     associator = Associator(settings, environment, recording.cameras, homographies, recording.rate, TASK_ID)
-    results = _run(associator, recording, round(max(QUIET_S * recording.rate, 2 * settings.lost_track_buffer)))
+    results = _run(
+        associator, recording, round(max(QUIET_S * recording.rate, 2 * settings.lost_track_ticks(recording.rate)))
+    )
     names = associator.bindings()
     found = collect(recording, results, names)
     if not settings.second_pass:

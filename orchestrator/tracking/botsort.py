@@ -17,7 +17,7 @@ from orchestrator.settings import Settings
 from orchestrator.values import Bool, Float32, Float64, Int64
 
 NOMINAL_RATE = 30
-"""BoxMOT scales its buffer by rate / 30; at 30 the buffer is counted in frames, as the setting says."""
+"""BoxMOT scales its buffer by rate / 30; at 30 the buffer is counted in frames, which are ticks."""
 MATCH_DISTANCE = 0.8
 SECOND_MATCH_DISTANCE = 0.5
 UNCONFIRMED_MATCH_DISTANCE = 0.7
@@ -36,13 +36,13 @@ LIKE_HEIGHT = 0.6
 """Least ratio of one person's two heights before and after a gap: they may have walked, or be cut by a frame's edge."""
 
 
-def botsort_options(settings: Settings, *, with_embeddings: bool) -> dict[str, bool | int | float]:
+def botsort_options(settings: Settings, rate: float, *, with_embeddings: bool) -> dict[str, bool | int | float]:
     """A detection over the threshold starts and continues tracks; one over the low threshold only continues."""
     return {
         "track_high_thresh": settings.detection_threshold,
         "new_track_thresh": settings.detection_threshold,
         "track_low_thresh": settings.low_detection_threshold,
-        "track_buffer": settings.lost_track_buffer,
+        "track_buffer": settings.lost_track_ticks(rate),
         "frame_rate": NOMINAL_RATE,
         "match_thresh": MATCH_DISTANCE,
         "second_match_thresh": SECOND_MATCH_DISTANCE,

@@ -73,9 +73,9 @@ class BoxMotTracker:
             self._tell_failure(frame_index)
             self.begin_anew(self._memory.dimension)
             return Tracks.empty()
-        ids = self._memory.number(frame_index, ids, boxes[rows], looks[rows])
+        numbers = self._memory.number(frame_index, ids, boxes[rows], looks[rows])
         self._note(boxes, scores, features, rows, ids)
-        return Tracks(ids, detections.boxes[rows], detections.scores[rows], rows)
+        return Tracks(numbers, detections.boxes[rows], detections.scores[rows], rows)
 
     def _follow(
         self, boxes: Float32, scores: Float32, features: Float32 | None, frame_index: int, size_hw: tuple[int, int]
@@ -144,8 +144,8 @@ class BoxMotTracker:
     def _make_engine(self, *, with_embeddings: bool) -> Any:
         return _create(self._settings, self._camera_id, self._rate, with_embeddings=with_embeddings)
 
-    def _note(self, boxes: Float32, scores: Float32, features: Float32 | None, rows: Int64, numbers: Int64) -> None:
-        """Takes down, where a state is made from it, which rows of a tick's detections went to which tracks."""
+    def _note(self, boxes: Float32, scores: Float32, features: Float32 | None, rows: Int64, ids: Int64) -> None:
+        """Takes down, where a state is made from it, which rows of a tick's detections the engine's tracks took."""
 
     def _tell_failure(self, tick: int) -> None:
         """With its traceback the first time: whatever is wrong may be so at every tick."""
@@ -160,7 +160,7 @@ class BoxMotTracker:
             similarity=settings.reid_similarity,
             revival_ticks=max(1, round(REVIVAL_S * self._rate)),
             lost_ticks=max(1, round(LOST_S * self._rate)),
-            forget_ticks=2 * settings.lost_track_buffer,
+            forget_ticks=2 * settings.lost_track_ticks(self._rate),
         )
 
 
@@ -168,7 +168,7 @@ def _create(settings: Settings, camera_id: str, rate: float, *, with_embeddings:
     boxmot_logger.setLevel(logging.WARNING)
     is_botsort = settings.tracker == "botsort"
     make_options = botsort_options if is_botsort else options_of
-    options = make_options(settings, with_embeddings=with_embeddings)
+    options = make_options(settings, rate, with_embeddings=with_embeddings)
     try:
         engine = create_engine(TrackerSpec(settings.tracker, options=tuple(sorted(options.items()))))
     except (ValueError, TypeError) as error:

@@ -44,14 +44,14 @@ IN_SECONDS = frozenset(HIGH) - {"sfsort"}
 """Those whose motion can be told in seconds, so that ticks without a frame count."""
 
 
-def options_of(settings: Settings, *, with_embeddings: bool) -> Options:
+def options_of(settings: Settings, rate: float, *, with_embeddings: bool) -> Options:
     """The options of the tracker that the settings name; none for a name that is not listed here."""
     name = settings.tracker
     options: Options = dict.fromkeys(HIGH.get(name, ()), settings.detection_threshold)
     if name in LOW:
         options[LOW[name]] = settings.low_detection_threshold
     if name in BUFFER:
-        options[BUFFER[name]] = settings.lost_track_buffer
+        options[BUFFER[name]] = settings.lost_track_ticks(rate)
     if name in LOOKS:
         options["use_embeddings"] = with_embeddings
     if name in IN_SECONDS:

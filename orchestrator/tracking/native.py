@@ -53,6 +53,8 @@ class Kept:
     """[T]"""
     last_ticks: Int64
     """[T] at which they were last seen."""
+    look_counts: Int64
+    """[T, 2] ``KnownTrack.looks`` and ``KnownTrack.unlike``."""
     looks: Float32
     """[T + P, D]: how tracks look, then how the other detections do."""
     owners: Int64
@@ -124,7 +126,7 @@ class NativeTracker(BoxMotTracker):
             self._remake(Kept.from_bytes(state))
 
     def _make_engine(self, *, with_embeddings: bool) -> Any:
-        return _create(self._settings, self._camera_id, with_embeddings=with_embeddings)
+        return _create(self._settings, self._camera_id, self._rate, with_embeddings=with_embeddings)
 
     def _start(self, dimension: int) -> None:
         super()._start(dimension)
@@ -154,10 +156,10 @@ class NativeTracker(BoxMotTracker):
         taken = found.detection_indices >= 0
         return found.track_ids[taken], found.detection_indices[taken]
 
-    def _note(self, boxes: Float32, scores: Float32, features: Float32 | None, rows: Int64, numbers: Int64) -> None:
+    def _note(self, boxes: Float32, scores: Float32, features: Float32 | None, rows: Int64, ids: Int64) -> None:
         self._updates += 1
-        for row, number in zip(rows.tolist(), numbers.tolist(), strict=True):
-            seen = self._sightings.setdefault(number, deque(maxlen=SIGHTINGS))
+        for row, engine_id in zip(rows.tolist(), ids.tolist(), strict=True):
+            seen = self._sightings.setdefault(engine_id, deque(maxlen=SIGHTINGS))
             seen.append((self._updates, boxes[row], float(scores[row])))
         others = np.setdiff1d(np.arange(len(boxes)), rows)
         self._spare = boxes[others], scores[others], self._spare[2][:0] if features is None else features[others]
@@ -165,13 +167,10 @@ class NativeTracker(BoxMotTracker):
             self._remake(self._keep())
 
     def _keep(self) -> Kept:
-        oldest = self._updates - self._settings.lost_track_buffer
-        tracks = [
-            track
-            for track in self._memory.tracks.values()
-            if track.number in self._sightings and self._sightings[track.number][-1][0] >= oldest
-        ]
-        seen = [(row, *each) for row, track in enumerate(tracks) for each in self._sightings[track.number]]
+        oldest = self._updates - self._settings.lost_track_ticks(self._rate)
+        recent = [key for key in self._memory.tracks if self._sightings[key][-1][0] >= oldest]
+        tracks = [self._memory.tracks[key] for key in recent]
+        seen = [(row, *each) for row, key in enumerate(recent) for each in self._sightings[key]]
         boxes, scores, looks = self._spare
         spare = np.arange(len(boxes))
         return Kept(
@@ -179,6 +178,7 @@ class NativeTracker(BoxMotTracker):
             size_hw=np.array(self._size_hw),
             numbers=np.array([track.number for track in tracks], np.int64),
             last_ticks=np.array([track.last_tick for track in tracks], np.int64),
+            look_counts=np.array([(track.looks, track.unlike) for track in tracks], np.int64).reshape(-1, 2),
             looks=np.concatenate([[track.look for track in tracks], looks]) if tracks else looks,
             owners=np.concatenate([np.array([row for row, *_ in seen], np.int64), len(tracks) + spare]),
             ages=np.concatenate([np.array([at for _, at, *_ in seen], np.int64) - self._updates, 0 * spare]),
@@ -199,12 +199,15 @@ class NativeTracker(BoxMotTracker):
         newest = {owner: engine_id for engine_id, owner in owner_of.items()}
         for owner, engine_id in newest.items():
             own = np.flatnonzero(kept.owners == owner)
-            number = int(kept.numbers[owner])
-            self._sightings[number] = deque(
+            self._sightings[engine_id] = deque(
                 ((int(kept.ages[row]), kept.boxes[row], float(kept.scores[row])) for row in own), maxlen=SIGHTINGS
             )
             self._memory.tracks[engine_id] = KnownTrack(
-                number, int(kept.last_ticks[owner]), kept.boxes[own[-1]], kept.looks[owner]
+                int(kept.numbers[owner]),
+                int(kept.last_ticks[owner]),
+                kept.boxes[own[-1]],
+                kept.looks[owner],
+                *kept.look_counts[owner].tolist(),
             )
         spare = np.flatnonzero(kept.owners >= len(kept.numbers))
         self._spare = kept.boxes[spare], kept.scores[spare], kept.looks[len(kept.numbers) :]
@@ -223,12 +226,12 @@ class NativeTracker(BoxMotTracker):
         return owner_of
 
 
-def _create(settings: Settings, camera_id: str, *, with_embeddings: bool) -> Any:
+def _create(settings: Settings, camera_id: str, rate: float, *, with_embeddings: bool) -> Any:
     name = settings.tracker
     if name not in supported_native_trackers():
         known = ", ".join(supported_native_trackers())
         raise SettingsError(f"SPOTON_TRACKER_BACKEND: BoxMOT has no C++ {name}; there are {known}")
-    options = (botsort_options if name == "botsort" else options_of)(settings, with_embeddings=with_embeddings)
+    options = (botsort_options if name == "botsort" else options_of)(settings, rate, with_embeddings=with_embeddings)
     options.pop("variable_dt", None)
     if name == "occluboost":
         options["use_cmc"] = False

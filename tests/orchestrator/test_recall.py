@@ -41,9 +41,15 @@ def videos(tmp_path: Path) -> Path:
 
 def forgetful(services: Services, **settings: object) -> Services:
     """With memory for one person, and trackers that do not find lost tracks again."""
-    known = {"gallery_max_people": 1, "lost_track_buffer": 3, "reid_similarity": 0.85, "second_pass": False, **settings}
+    known = {
+        "gallery_max_people": 1,
+        "lost_track_buffer_s": 0.25,
+        "reid_similarity": 0.85,
+        "second_pass": False,
+        **settings,
+    }
     inference = fake_inference(1, slots=1, delay_s=0.015)  # 30 ms a tick: slow enough for answers to come in time
-    return replace(services, settings=services.settings.model_copy(update=known), inference=inference)
+    return replace(services, settings=services.settings.model_copy(update=known | settings), inference=inference)
 
 
 async def ids_of(services: Services, task: Task) -> list[list[str]]:

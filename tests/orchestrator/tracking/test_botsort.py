@@ -17,7 +17,7 @@ RATE = 12.0
 
 
 def engine(*, with_embeddings: bool):
-    options = botsort_options(Settings(_env_file=None), with_embeddings=with_embeddings)  # type: ignore[call-arg]
+    options = botsort_options(Settings(_env_file=None), RATE, with_embeddings=with_embeddings)  # type: ignore[call-arg]
     return create_tracker(TrackerSpec("botsort", options=tuple(sorted(options.items()))))
 
 

@@ -113,9 +113,11 @@ def test_a_low_score_continues_a_track_and_starts_none():
     assert ids[1].tolist() == ids[2].tolist() == ids[3].tolist() != []
 
 
-@pytest.mark.parametrize(("absent", "kept"), [(190, True), (210, False)])
-def test_a_lost_track_is_kept_for_its_buffer(absent, kept):
-    tracker, nothing = create_tracker(settings(), "c1", RATE), np.zeros((1, 0), np.float32)
+@pytest.mark.parametrize("rate", [2.0, 12.0])
+@pytest.mark.parametrize(("absent_s", "kept"), [(4.0, True), (6.5, False)])
+def test_a_lost_track_is_kept_for_as_long_at_any_rate(rate, absent_s, kept):
+    tracker, nothing = create_tracker(settings(lost_track_buffer_s=5.0), "c1", rate), np.zeros((1, 0), np.float32)
+    absent = round(absent_s * rate)
     before = [tracker.update(tick, SIZE, still(0.9), nothing) for tick in range(3)][-1].track_ids
     for tick in range(3, 3 + absent):
         tracker.update(tick, SIZE, Detections.empty(), nothing[:0])

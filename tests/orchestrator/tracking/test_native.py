@@ -119,7 +119,7 @@ def test_cameras_share_nothing():
 def test_removed_tracks_do_not_pile_up(monkeypatch):
     """The engine never lets go of them by itself."""
     monkeypatch.setattr(native, "REMADE_AFTER", 50)
-    one, engines = tracker(lost_track_buffer=5), set()
+    one, engines = tracker(lost_track_buffer_s=0.4), set()
     for tick, found in enumerate(ticks(5, 120)):
         one.update(tick, SIZE, *found)
         engines.add(id(one._engine))
