@@ -73,18 +73,20 @@ def bind(settings: Settings) -> socket.socket:
     attempts = 1 if asked_for else PORTS_TRIED
     for port in range(settings.api_port, min(settings.api_port + attempts, 65536)):
         try:
-            return _bind(settings.api_host, port)
+            return _bind(settings.api_host, port, settings.client_stall_s)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise SettingsError(f"SPOTON_API_PORT: {port} cannot be used: {error.strerror}") from error
     raise SettingsError(f"SPOTON_API_PORT: {settings.api_port} on {settings.api_host} is taken")
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int, stall_s: float) -> socket.socket:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Of every connection: the system ends it where its other side takes nothing for as long, though it answers.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * stall_s))
         listener.bind(address)
         listener.listen()  # only now does the port count as taken
     except OSError:

@@ -232,7 +232,8 @@ async def _on_validation_error(request: Request, error: Exception) -> JSONRespon
     assert isinstance(error, RequestValidationError)
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if error.body is not None and _MEANS_JSON.fullmatch(kind) is None and _is_about_all_of_the_body(error):
-        detail = f"the body has to be application/json, not {kind or 'without a content type'}"
+        instead = f"not {kind}" if kind else "and the request has no Content-Type that says so"
+        detail = f"the body has to be application/json, {instead}"
         return problem_response(415, "unsupported-media-type", "Unsupported Media Type", detail, request.url.path)
     faults = [
         FieldFault(pointer="/" + "/".join(_escaped(part) for part in item["loc"]), detail=_message(item))

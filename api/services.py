@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from api.access.authentication import Authentication
+from api.access.connections import Connections
 from api.access.limits import Limits
 from api.cameras import CameraCatalogue
 from api.database import Database
@@ -47,6 +48,7 @@ class Services:
     looks: LookModel
     authentication: Authentication
     limits: Limits
+    connections: Connections
 
 
 @asynccontextmanager
@@ -91,4 +93,5 @@ async def open_services(
             looks=looks,
             authentication=Authentication(settings, database.tokens, limits),
             limits=limits,
+            connections=Connections(settings),
         )

@@ -1,9 +1,10 @@
 """``/ws/tracking/{task_id}``: a task's messages, replayed from a position and then live.
 
 Messages go out as they are stored; only the URLs of media get a ticket where access is on. A task that does not exist,
-or a ``since`` that is no number, is refused before the handshake with an HTTP problem (404, 422). Close codes: 1000
-after the final ``status_update``, 1008 when token or ticket have expired or were revoked, 1013 for a client that reads
-too slowly (it comes back with ``since``), while Redis is away, or when Redis has lost the log.
+a ``since`` that is no number, or one WebSocket too many of a client's is refused before the handshake with an HTTP
+problem (404, 422, 429). Close codes: 1000 after the final ``status_update``, 1008 when token or ticket have expired or
+were revoked, 1013 for a client that reads too slowly (it comes back with ``since``), while Redis is away, or when Redis
+has lost the log.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
+from api.access.connections import Open
 from api.access.principal import NotLoggedInError
 from api.access.rules import WATCHER, Access, AccessDep
 from api.dependencies import ServicesDep
@@ -50,14 +52,16 @@ async def track(websocket: WebSocket, task_id: str, services: ServicesDep, acces
             problem_response(422, "malformed-request", "Malformed request", detail, path)
         )
         return
-    try:
-        task = await access.task(task_id)
-        first, position = await services.log.start(task, None if since is None else int(since))
-    except SpotOnError as error:
-        await websocket.send_denial_response(response_of(error, path))
-        return
-    await websocket.accept()
-    with services.metrics.websocket_clients.track_inprogress():
+    with ExitStack() as open_until_the_end:
+        try:
+            open_until_the_end.enter_context(services.connections.held(Open.WEBSOCKET, websocket))
+            task = await access.task(task_id)
+            first, position = await services.log.start(task, None if since is None else int(since))
+        except SpotOnError as error:
+            await websocket.send_denial_response(response_of(error, path))
+            return
+        await websocket.accept()
+        open_until_the_end.enter_context(services.metrics.websocket_clients.track_inprogress())
         await _Follower(websocket, services, access, task, position).run(first)
 
 

@@ -159,8 +159,14 @@ class Settings(BaseSettings):
     """Of these, those that start tasks, search or export."""
     rate_limit_failures: RateLimit = "60/minute"
     """Tokens and tickets refused to one address."""
+    client_websockets: Annotated[int, Field(ge=1)] = 512
+    """WebSockets that one client (a token or user at one address) may have open at one API process."""
+    client_videos: Annotated[int, Field(ge=1)] = 64
+    """Videos that are sent to one client at once, whole or in ranges, by one API process."""
+    client_stall_s: Annotated[float, Field(ge=1)] = 120.0
+    """A client that takes nothing of what it is sent for as long is hung up on."""
     audit_retention_days: Annotated[float, Field(ge=0)] = 365.0
-    """Days for which the audit log remembers who started, steered, searched and exported; 0 for ever."""
+    """Days for which the audit log remembers who started, steered, searched, exported or was not let in; 0 for ever."""
     oidc_issuer: str | None = None
     """OpenID Connect provider whose tokens are accepted beside API tokens, spelt as in their claim iss."""
     oidc_audience: str | None = None

@@ -1,15 +1,17 @@
-"""Who started, steered, searched and exported what: a row for each, also where it was refused.
+"""Who started, steered, searched and exported what: a row for each, also where it was refused; and failed logins.
 
 A route says so with ``dependencies=[audited("export")]``, before its access rule, and may add to the row with
-``Access.note``. The row is there before the answer begins. Tickets and tokens are never in it, nor are requests of
-people that are not known, who could fill it.
+``Access.note``. The row is there before the answer begins, except where the server failed: then it is tried behind the
+answer, which does not wait for a database that may be what failed. Tickets and tokens are never in it. A token that was
+refused leaves a row too, of which there are only so many a minute, since anybody can send them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, LiteralString
@@ -22,7 +24,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.principal import Principal
 from api.access.tickets import PARAMETER
-from api.middleware import HttpMiddleware
 from orchestrator.errors import HistoryError, SpotOnError
 from orchestrator.history.pool import Pool, transaction
 
@@ -39,6 +40,10 @@ _FORGET_ROWS = 10_000
 """In one statement, which has a deadline."""
 _FORGET_EVERY_S = 3600.0
 _SERVER_ERROR = 500
+_STARTS = frozenset({"http.response.start", "websocket.http.response.start"})
+_MINUTE_S = 60.0
+FAILED_LOGINS_A_MINUTE = 120
+"""Rows of this process; what is beyond is in the limits' hands."""
 
 logger = logging.getLogger(__name__)
 
@@ -119,43 +124,64 @@ def audited(action: str, formats: Collection[str] | None = None) -> Any:
     return Depends(Audited(action, None if formats is None else frozenset(formats)))
 
 
-class AuditTrail(HttpMiddleware):
-    """ASGI middleware that writes the row of an audited request when its status is known."""
+class AuditTrail:
+    """ASGI middleware that writes the row of an audited request, or of a failed login, when its status is known."""
 
     def __init__(self, app: ASGIApp, log_of: Callable[[Scope], AuditLog]) -> None:
-        super().__init__(app)
-        self._log_of = log_of
+        self._app, self._log_of = app, log_of
+        self._minute, self._failed = 0, 0
 
-    async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on; its row is written when the answer begins, or behind it."""
+        failure: int | None = None
+
         async def noted(message: Message) -> None:
-            if message["type"] == "http.response.start" and "audit" in scope.get("state", {}):
-                await self._write(scope, message["status"])
+            nonlocal failure
+            if message["type"] in _STARTS:
+                status: int = message["status"]
+                if status >= _SERVER_ERROR:
+                    failure = status
+                else:
+                    await self._write(scope, status)
             await send(message)
 
         await self._app(scope, receive, noted)
+        if failure is not None:
+            await self._write(scope, failure)
+
+    def _row(self, state: Mapping[str, Any]) -> dict[str, str] | None:
+        """What is to be said of who did what; None for a request of which nothing is."""
+        if "refused_login" in state:
+            may = self._may_note_failure()
+            return {"who": "nobody", "role": "", "action": "login", "what": state["refused_login"]} if may else None
+        principal: Principal | None = state.get("principal")
+        if principal is None or "audit" not in state:
+            return None
+        what = state.get("audit_what", "")
+        return {"who": principal.name, "role": str(principal.role), "action": state["audit"], "what": what}
+
+    def _may_note_failure(self) -> bool:
+        minute = int(time.monotonic() / _MINUTE_S)
+        if minute != self._minute:
+            self._minute, self._failed = minute, 0
+        self._failed += 1
+        if self._failed == FAILED_LOGINS_A_MINUTE + 1:
+            logger.warning("more than %d logins failed within a minute; no more of them are noted", self._failed - 1)
+        return self._failed <= FAILED_LOGINS_A_MINUTE
 
     async def _write(self, scope: Scope, status: int) -> None:
-        state = scope["state"]
-        principal: Principal | None = state.get("principal")
-        if principal is None:
+        row = self._row(scope.get("state", {}))
+        if row is None:
             return
-        row = {
-            "who": principal.name,
-            "role": str(principal.role),
-            "action": state["audit"],
+        row = row | {
             "path": scope["path"],
             "query": _without_ticket(scope["query_string"]),
-            "what": state.get("audit_what", ""),
-            "status": status,
             "client": _address(scope.get("client")),
         }
-        if status >= _SERVER_ERROR:
-            logger.warning("audit, not stored: %s", row)
-            return
         try:
-            await self._log_of(scope).add(**row)
+            await self._log_of(scope).add(**row, status=status)
         except SpotOnError as error:
-            logger.error("%s: %s", error, row)  # noqa: TRY400 (the sentence is the whole story)
+            logger.error("%s: %s, status %d", error, row, status)  # noqa: TRY400 (the sentence is the whole story)
 
 
 def _without_ticket(query: bytes) -> str:

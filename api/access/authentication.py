@@ -55,11 +55,13 @@ class Authentication:
         """
         if self.tickets is None:
             return ANYBODY
-        address = _place(connection.client.host if connection.client else "")
+        address = place_of(connection)
         try:
             return await self._principal_of(connection, ticket_for, address)
-        except NotLoggedInError:
+        except NotLoggedInError as error:
             await self._limits.take(Kind.FAILURE, address)
+            if "authorization" in connection.headers:
+                connection.state.refused_login = str(error)
             raise
 
     async def _principal_of(self, connection: HTTPConnection, ticket_for: str | None, address: str) -> Principal:
@@ -104,8 +106,12 @@ class Authentication:
         return known
 
 
+def place_of(connection: HTTPConnection) -> str:
+    """Where a client is: an address of IPv4, or an IPv6 network, all of which is one client's."""
+    return _place(connection.client.host if connection.client else "")
+
+
 def _place(address: str) -> str:
-    """Whom failures are counted for: an address of IPv4, or an IPv6 network, all of which is one client's."""
     try:
         ip = ip_address(address)
     except ValueError:

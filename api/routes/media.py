@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import FileResponse, RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from api import ranges
+from api.access.connections import Open
 from api.access.rules import WATCHER, Access, AccessDep
 from api.dependencies import ServicesDep
 from api.problems import NotFoundError, problem_response, problem_responses
@@ -65,10 +67,11 @@ class VideoResponse(FileResponse):
             self._services.metrics.media_bytes.inc(len(message.get("body", b"")))
             await send(message)
 
-        with await self._held():
+        held = self._services.connections.held(Open.VIDEO, HTTPConnection(scope))
+        with held, await self._cached():
             await super().__call__({**scope, "headers": judged.raw}, receive, counted)
 
-    async def _held(self) -> ExitStack:
+    async def _cached(self) -> ExitStack:
         stack = ExitStack()
         while True:
             try:
@@ -79,7 +82,7 @@ class VideoResponse(FileResponse):
                 return stack
 
 
-@router.get(_PATH, response_class=Response, responses=_ANSWERS | problem_responses(404, 412, 416, 422, 502, 503))
+@router.get(_PATH, response_class=Response, responses=_ANSWERS | problem_responses(404, 412, 416, 422, 429, 502, 503))
 async def sub_video(
     request: Request,
     services: ServicesDep,

@@ -113,6 +113,14 @@ async def test_a_body_of_another_type_is_415_and_says_which_it_takes(client, kin
         assert (await client.post("/body", content=b'{"number": 1}', headers={"content-type": json})).status_code == 200
 
 
+async def test_a_body_without_a_type_is_told_what_is_missing(client):
+    (await client.post("/body", content=b"1")).json()
+    answer = await client.post("/body", content=b'{"number": 1}')
+    assert (answer.status_code, answer.headers["content-type"]) == (415, MEDIA_TYPE)
+    told = "the body has to be application/json, and the request has no Content-Type that says so"
+    assert answer.json()["detail"] == told
+
+
 async def test_a_defect_is_logged_once_and_passes_through_all_middleware(app, client, caplog):
     def stamped(inner):
         async def stamping(scope, receive, send):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.routing import APIRoute, iter_route_contexts
+from PIL import Image
+from websockets import InvalidStatus
+from websockets.asyncio.client import connect
 
 from api.access import audit
 from api.access.audit import Audited, AuditLog
 from api.access.principal import Role
 from api.app import create_app
+from tests.api.access.conftest import until_prepared
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 START = "/api/v1/processing-tasks/start"
@@ -28,6 +33,15 @@ BODIES = {"start": CAMPUS, "control": {"action": "clear_focus"}, "search": {"glo
 LOOKING = {f"/api/v1/{tasks}/{{task_id}}/ticket" for tasks in ("processing-tasks", "processing_tasks")}
 """Asked for by POST, so that no cache answers, and nothing comes of it."""
 TABLES = {"text/csv", "application/vnd.apache.parquet", "application/zip"}
+
+
+def _picture() -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (64, 128)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+PICTURE = _picture()
 
 
 async def entries(tokens, who=None):
@@ -117,12 +131,66 @@ async def test_what_was_started_and_steered_is_noted_with_who_did_it(api, bearer
 async def test_a_refusal_is_noted_where_it_is_known_whose(api, bearer, tokens):
     before = await entries(tokens)
     await api.post(START, json=CAMPUS)
-    await api.post(START, json=CAMPUS, headers={"Authorization": "Bearer spoton_nobody"})
     assert await entries(tokens) == before
     assert (await api.post(START, json=CAMPUS, headers=await bearer(Role.VIEWER))).status_code == 403
     stranger = await bearer(environments=["factory"])
     assert (await api.post(START, json=CAMPUS, headers=stranger)).status_code == 404
     assert [entry.status for entry in (await entries(tokens))[:2]] == [404, 403]
+
+
+async def test_failed_logins_are_noted_without_the_token(api, bearer, tokens, start):
+    task_id = (await start(await bearer()))["task_id"]
+    nobody = {"Authorization": "Bearer spoton_nobody"}
+    before = len(await entries(tokens, "nobody"))
+    assert (await api.get("/api/v1/processing-tasks", headers=nobody)).status_code == 401
+    url = str(api.base_url).replace("http", "ws") + f"/ws/tracking/{task_id}"
+    with pytest.raises(InvalidStatus):
+        await connect(url, additional_headers=nobody)
+    assert (await api.get("/api/v1/processing-tasks")).status_code == 401
+    media = f"/api/v1/media/tasks/{task_id}/environments/campus/cameras/c01/sub_videos/sub_video_01.mp4"
+    assert (await api.get(media, params={"ticket": "old"})).status_code == 401
+    noted = await entries(tokens, "nobody")
+    assert len(noted) == before + 2
+    by_socket, by_rest = noted[:2]
+    told = ("login", 401, "127.0.0.1", "the token is unknown, expired or revoked")
+    assert (by_rest.action, by_rest.status, by_rest.client, by_rest.what) == told
+    assert [each.path for each in (by_socket, by_rest)] == [f"/ws/tracking/{task_id}", "/api/v1/processing-tasks"]
+
+
+async def test_failed_logins_cannot_fill_the_log(monkeypatch, caplog):
+    monkeypatch.setattr(audit, "FAILED_LOGINS_A_MINUTE", 2)
+    rows = []
+
+    class Log:
+        async def add(self, **row):
+            rows.append(row)
+
+    async def refused(scope, receive, send):
+        scope["state"] = {"refused_login": "unknown"}
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+
+    async def ignored(message):
+        pass
+
+    trail = audit.AuditTrail(refused, lambda _: Log())
+    for _ in range(5):
+        await trail({"type": "http", "path": "/", "query_string": b""}, None, ignored)
+    assert len(rows) == 2
+    assert [record.message for record in caplog.records] == [
+        "more than 2 logins failed within a minute; no more of them are noted"
+    ]
+
+
+async def test_what_the_server_failed_at_is_noted_behind_the_answer(guarded, serve, bearer, tokens, closed_port):
+    async with serve(guarded.model_copy(update={"triton_url": f"127.0.0.1:{closed_port}"})) as client:
+        await until_prepared(client)
+        picture = {"image": ("x.png", PICTURE, "image/png")}
+        answer = await client.post("/api/v1/analytics_data/search", files=picture, headers=await bearer())
+        assert answer.status_code == 503, answer.text
+        async with asyncio.timeout(10):
+            while (latest := (await entries(tokens))[0]).status != 503:
+                await asyncio.sleep(0.05)
+        assert (latest.action, latest.path) == ("search", "/api/v1/analytics_data/search")
 
 
 async def test_looking_is_not_noted(api, bearer, tokens, start):
