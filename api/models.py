@@ -105,6 +105,7 @@ class StatusAnswer(StatusPayload):
                     "current_step": "batch 2 of 4",
                     "details": {"absent": "camera c05 has no sub_video_02.mp4"},
                     "environment_id": "campus",
+                    "cameras": ["c01", "c05"],
                     "created_at": "2026-01-05T09:00:00Z",
                     "updated_at": "2026-01-05T09:00:21Z",
                     "total_sub_video_batches": 4,

@@ -29,6 +29,7 @@ const SHAPES = {
   picture: "M4 5h16v14H4zm2 2v8l3.600-4 3 3.200 2-2L18 15.500V7zm9 1.200a1.600 1.600 0 1 1 0 3.200 1.600 1.600 0 0 1 0-3.200z",
   enlarge: "M4 4h7v2H6v5H4zM13 18h5v-5h2v7h-7z",
   stop: "M6 6h12v12H6z",
+  theme: "M12 3a9 9 0 1 1 0 18 9 9 0 0 1 0-18zm0 2v14a7 7 0 0 0 0-14z",
 };
 
 export function icon(name) {
@@ -77,7 +78,21 @@ export function fitCanvas(canvas) {
   return { context, width, height };
 }
 
-/** A CSS custom property of the page, for canvases. */
-export function themed(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const colours = new Map();
+
+/** A colour of the style sheet as it is now, for canvases: a custom property by name, or any other CSS colour. */
+export function themed(colour) {
+  if (!colours.has(colour)) {
+    const probe = element("span", { hidden: true });
+    probe.style.color = colour.startsWith("--") ? `var(${colour})` : colour;
+    document.body.append(probe);
+    colours.set(colour, getComputedStyle(probe).color);
+    probe.remove();
+  }
+  return colours.get(colour);
+}
+
+/** To be called when the page changes between light and dark. */
+export function forgetColours() {
+  colours.clear();
 }

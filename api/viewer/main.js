@@ -3,6 +3,7 @@
 import { element, icon } from "./dom.js";
 import { Home } from "./home.js";
 import * as server from "./server.js";
+import { Theme } from "./theme.js";
 import { Workspace } from "./workspace.js";
 
 const TOAST_MS = 6000;
@@ -75,6 +76,7 @@ function helpDialog() {
     ["− +", "slower, faster"],
     ["1 … 9", "that camera large, or as the others"],
     ["H", "heatmap on or off"],
+    ["T", "light or dark"],
     ["Esc", "nobody in focus"],
     ["?", "this help"],
   ];
@@ -111,12 +113,14 @@ const helpButton = element("button", { class: "ghost", type: "button", title: "K
 helpButton.setAttribute("aria-label", "Help: keys");
 const logo = element("a", { class: "logo", href: "#/", title: "All environments and tasks" }, element("img", { src: "viewer/icon.svg", alt: "" }), "SpotOn");
 const main = element("div", { class: "view" });
-page.append(element("header", { class: "top" }, logo, place, state, helpButton), main, toasts, help, login);
+const theme = new Theme(() => view?.onTheme?.());
+page.append(element("header", { class: "top" }, logo, place, state, theme.button, helpButton), main, toasts, help, login);
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches?.("input, textarea, select") || document.querySelector("dialog[open]");
   if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "?") help.showModal();
+  else if (event.key.toLowerCase() === "t") theme.toggle();
   else if (!view?.onKey?.(event)) return;
   event.preventDefault();
 });

@@ -1,5 +1,5 @@
 import { element, fitCanvas, themed } from "./dom.js";
-import { personColour, personName } from "./people.js";
+import { personColour, personInk, personName } from "./people.js";
 
 const TRAIL_S = 8;
 const SMOOTH = 5; // frames that a path is averaged over: feet are found to some pixels only
@@ -137,7 +137,7 @@ export class MapView {
 
   _drawWholePath(context) {
     context.globalAlpha = 0.9;
-    context.strokeStyle = personColour(this._focus);
+    context.strokeStyle = themed(personInk(this._focus));
     context.lineWidth = 2;
     context.setLineDash([2, 5]);
     for (const piece of this._wholePath()) this._stroke(context, piece);
@@ -158,7 +158,7 @@ export class MapView {
 
   _drawTrail(context, globalId, path) {
     context.globalAlpha = this._focus === null || this._focus === globalId ? 0.75 : 0.15;
-    context.strokeStyle = personColour(globalId);
+    context.strokeStyle = themed(personInk(globalId));
     context.lineWidth = this._focus === globalId ? 4 : 2.5;
     context.lineCap = context.lineJoin = "round";
     for (const piece of this._pieces(path)) this._stroke(context, piece);
@@ -176,7 +176,7 @@ export class MapView {
     context.fillStyle = personColour(globalId);
     context.fill();
     context.lineWidth = 2;
-    context.strokeStyle = themed("--ground");
+    context.strokeStyle = themed(`light-dark(${personInk(globalId)}, var(--ground))`);
     context.stroke();
     context.fillStyle = "#0b1017";
     context.font = "700 11px system-ui, sans-serif";

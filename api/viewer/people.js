@@ -21,6 +21,12 @@ export function personColour(globalId) {
   return `hsl(${((number * GOLDEN_ANGLE) % 360).toFixed(1)} ${number % 2 ? 85 : 65}% ${number % 2 ? 74 : 66}%)`;
 }
 
+/** The same for lines and bars: as it is on dark ground, deeper on light ground. */
+export function personInk(globalId) {
+  const colour = personColour(globalId);
+  return `light-dark(color-mix(in oklab, ${colour}, black 38%), ${colour})`;
+}
+
 function numberOf(name) {
   if (/^\d+$/.test(name)) return Number(name);
   let sum = 0;

@@ -5,7 +5,6 @@ import * as server from "./server.js";
 const ACCEPTED = ["image/jpeg", "image/png", "image/webp"];
 const LARGE_BYTES = 4e6; // a picture of more is made smaller before it is sent
 const LARGE_PX = 2048;
-const ALIKE = 0.65; // cosine similarity from which on the server, by default, takes two for one person
 
 /** Who looks like this: a picture that is dropped, pasted or chosen, or somebody in focus. */
 export class SearchPanel {
@@ -91,18 +90,18 @@ export class SearchPanel {
     this._results.replaceChildren();
     this._say("Searching …");
     try {
-      const { sightings } = await server.search(what, this._where());
+      const { sightings, alike_from: alikeFrom } = await server.search(what, this._where());
       if (asked !== this._asked) return;
-      this._show(sightings);
+      this._show(sightings, alikeFrom);
     } catch (error) {
       if (asked === this._asked) this._say(error.message);
     }
   }
 
   /** Who is alike at once; everybody else, whom a search always finds, too, on request. */
-  _show(sightings) {
-    const alike = sightings.filter(({ similarity }) => similarity >= ALIKE);
-    const others = sightings.filter(({ similarity }) => similarity < ALIKE);
+  _show(sightings, alikeFrom) {
+    const alike = sightings.filter(({ similarity }) => similarity >= alikeFrom);
+    const others = sightings.filter(({ similarity }) => similarity < alikeFrom);
     const tracks = alike.length === 1 ? "One track" : `${alike.length} tracks`;
     this._say(alike.length ? `${tracks}, the most similar person first.` : "Nobody who was seen here resembles them.");
     this._results.replaceChildren(...alike.map((each) => this._result(each)));

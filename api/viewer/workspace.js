@@ -79,6 +79,11 @@ export class Workspace {
     server.control(this._taskId, globalId === null ? "clear_focus" : "focus_track", globalId).catch(() => {});
   }
 
+  /** Draws anew what the page's colours are in. */
+  onTheme() {
+    if (this._player) this._draw();
+  }
+
   /** What is on the screen, as plain values. */
   snapshot() {
     if (!this._player) return {};
@@ -111,7 +116,8 @@ export class Workspace {
     try {
       const status = await server.status(this._taskId);
       this.recording.status = status;
-      found = await server.cameras(status.environment_id);
+      const chosen = (id) => !status.cameras || status.cameras.includes(id);
+      found = (await server.cameras(status.environment_id)).filter(({ camera_id: id }) => chosen(id));
       this._environment = (await server.environments()).find((each) => each.environment_id === status.environment_id);
     } catch (error) {
       return this._fail(error);

@@ -49,6 +49,8 @@ class StatusPayload(_Model):
     current_step: str
     details: dict[str, Any]
     environment_id: str
+    cameras: tuple[str, ...] | None = None
+    """Those that were chosen; null for all of the environment."""
     created_at: datetime
     updated_at: datetime
     total_sub_video_batches: int | None

@@ -5,7 +5,7 @@ Nine cameras, two sub-videos each; every picture carries its global frame index 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -199,12 +199,12 @@ class Worker:
 
 
 @asynccontextmanager
-async def worker(settings: Settings) -> AsyncIterator[Worker]:
-    """A worker that has just taken a new task."""
+async def worker(settings: Settings, cameras: Sequence[str] | None = None) -> AsyncIterator[Worker]:
+    """A worker that has just taken a new task, of all cameras or of those that were chosen."""
     async with open_pool(settings) as pool, EventLog.open(settings) as log:
         await ensure_schema(pool)
         store = TaskStore(pool)
-        task = await store.create("court", max_active=1000)
+        task = await store.create("court", max_active=1000, cameras=cameras)
         task = await store.advance(task.id, TaskStatus.INITIALIZING)
         async with HistoryWriter(pool, task, ModelId("person_reid", "1"), recorded_from=RECORDED_FROM) as writer:
             found = Worker(task, store, log, writer)

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="session"), py
 API = "/api/v1"
 CAMERAS = {"c01", "c02", "c03", "c05"}
 STATUS = {
-    "task_id", "status", "progress", "current_step", "details", "environment_id", "created_at", "updated_at",
+    "task_id", "status", "progress", "current_step", "details", "environment_id", "cameras", "created_at", "updated_at",
     "total_sub_video_batches", "completed_sub_video_batches", "processed_frames",
 }  # fmt: skip
 MEDIA = {

@@ -315,7 +315,8 @@ async def test_a_task_that_saw_nothing_says_so_and_pictures_are_looked_at_before
 
     async def on_search(route: Route) -> None:
         sent.append(len(route.request.post_data_buffer or b""))
-        await route.fulfill(json={"sightings": [sighting(task, WALKER, 0.9), sighting(task, SITTER, 0.2)]})
+        found = [sighting(task, WALKER, 0.9), sighting(task, SITTER, 0.6)]
+        await route.fulfill(json={"alike_from": 0.7, "sightings": found})
 
     await page.route("**/search", on_search)
     said = page.locator(".search .facts")
@@ -372,13 +373,47 @@ async def test_every_page_fits_small_screens_and_reads_well(viewer: ViewerPage, 
         for width in (360, 1024):
             await assert_fits(viewer, width)
             await viewer.shoot(f"{ready[1:]} {width}")
-        assert await page.evaluate(FAINT) == []
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme=scheme)
+            await page.wait_for_function(f"() => document.documentElement.style.colorScheme === '{scheme}'")
+            assert await page.evaluate(FAINT) == [], scheme
+            await viewer.shoot(f"{ready[1:]} {scheme}")
         await page.keyboard.press("Tab")
         ring = await page.evaluate("getComputedStyle(document.activeElement, null).outline")
         assert "solid 2px" in ring
         await page.keyboard.press("ArrowDown")  # on the task's page: somebody in focus
         await page.wait_for_function("() => document.querySelector('.crop .waiting') === null")
         assert await page.evaluate(CUT_RINGS) == []
+
+
+async def test_light_or_dark_is_as_the_system_has_it_until_somebody_chooses(viewer: ViewerPage, done: str) -> None:
+    page = viewer.page
+    scheme, ground = "document.documentElement.style.colorScheme", "getComputedStyle(document.body).backgroundColor"
+    await page.emulate_media(color_scheme="light")
+    await page.goto(f"{viewer.url}/#/task/{done}")
+    await viewer.until("now.settled")
+    assert await page.evaluate(scheme) == "light"
+    light = await page.evaluate(ground)
+    await page.get_by_role("button", name="To the dark colours").click()
+    assert await page.evaluate(ground) != light
+    await page.reload()
+    await viewer.until("now.settled")
+    assert await page.evaluate(scheme) == "dark"
+    await page.keyboard.press("t")
+    assert await page.evaluate(ground) == light
+    await page.emulate_media(color_scheme="dark")  # nobody has chosen any more: the system's word counts
+    await page.wait_for_function(f"() => {scheme} === 'dark'")
+
+
+async def test_only_the_cameras_that_were_chosen_have_a_tile(viewer: ViewerPage, court: Settings) -> None:
+    async with worker(court, cameras=("k2", "k5")) as found:
+        await found.enter(TaskStatus.CANCELLED)
+        task = found.task
+    await viewer.page.goto(f"{viewer.url}/#/task/{task.id}")
+    await viewer.until("now.connection === 'ended'")
+    assert await viewer.page.locator(".camera b").all_inner_texts() == ["k2", "k5"]
+    await viewer.page.keyboard.press("2")
+    assert await viewer.page.locator(".camera.large b").inner_text() == "k5"
 
 
 async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:

@@ -224,6 +224,7 @@ class SearchAnswer(BaseModel):
             "examples": [
                 {
                     "model": "clip_reid:1",
+                    "alike_from": 0.65,
                     "sightings": [
                         {
                             "person": 1,
@@ -249,6 +250,7 @@ class SearchAnswer(BaseModel):
     )
 
     model: str = Field(description="Whose embeddings were compared: name and version.")
+    alike_from: float = Field(description="Cosine from which on the server takes two looks for one person's.")
     sightings: list[SimilarSighting]
 
 

@@ -84,7 +84,9 @@ async def search(request: Request, services: ServicesDep, access: AccessDep) -> 
     model, look = await _look(services, access, asked)
     found = await similar(services.database.history, model, look, where, asked.limit, asked.min_similarity)
     return SearchAnswer(
-        model=str(model), sightings=[SimilarSighting.model_validate(each, from_attributes=True) for each in found]
+        model=str(model),
+        alike_from=services.settings.reid_similarity,
+        sightings=[SimilarSighting.model_validate(each, from_attributes=True) for each in found],
     )
 
 

@@ -73,11 +73,13 @@ async def test_clients_that_never_read_are_bounded_and_hung_up_on(live, serve, f
     large = tmp_path / "videos/video_s37/c01/sub_video_01.mp4"
     large.parent.mkdir(parents=True)
     large.write_bytes(bytes(LARGE_BYTES))
-    settings = live(client_videos=3, client_stall_s=2, video_folder=tmp_path / "videos", cache_dir=tmp_path / "cache")
+    settings = live(client_videos=3, client_stall_s=3, video_folder=tmp_path / "videos", cache_dir=tmp_path / "cache")
     async with serve(settings) as client:
         await until_prepared(client)
         answer = await client.post("/api/v1/processing-tasks/start", json={"environment_id": "campus"})
         path = f"/api/v1/media/tasks/{answer.json()['task_id']}/{SUB_VIDEO}"
+        assert (await client.head(path)).status_code == 200
+        await until_status(client, path, 206)  # it is in the cache
         stalled = [await never_reading(client.base_url, path) for _ in range(3)]
         try:
             await until_status(client, path, 429)

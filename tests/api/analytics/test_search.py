@@ -41,6 +41,7 @@ async def search(client, **fields):
     files = {"image": ("person.png", fields.pop("image"), "image/png")} if "image" in fields else None
     answer = await (client.post(PATH, files=files, data=fields) if files else client.post(PATH, json=fields))
     assert answer.status_code == 200, answer.text
+    assert answer.json()["alike_from"] == 0.65  # of the settings
     return answer.json()["sightings"]
 
 

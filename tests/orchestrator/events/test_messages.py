@@ -74,6 +74,7 @@ def test_status_update_is_the_status_answer() -> None:
         "current_step": "processing sub-video batch 1",
         "details": {"absent": {"c02": [1]}},
         "environment_id": "campus",
+        "cameras": None,
         "created_at": "2026-01-05T12:00:00Z",
         "updated_at": "2026-01-05T12:00:00Z",
         "total_sub_video_batches": 4,
