@@ -29,6 +29,7 @@ from benchmarks.accuracy.report import PACKAGES, Row, changes_of, figures_of, lo
 from benchmarks.accuracy.scene import Scene
 from benchmarks.machine import look_at_machine, write_figures
 from demo.console import Reporter
+from orchestrator.errors import DetectionFileError
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NOT_IN_NAMES = r"[^\w-]+"
@@ -132,8 +133,8 @@ def _measure_all(jobs: Sequence[_Job], processes: int, reporter: Reporter) -> li
         for job, future in zip(jobs, running, strict=True):
             try:
                 rows += future.result()
-            except AbsentError as absent:
-                reporter.say(f"{job.name} is skipped: {absent}")
+            except (AbsentError, DetectionFileError) as problem:
+                reporter.say(f"{job.name} is skipped: {problem}")
     return rows
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy.scene import BoxTruth, Scene
+from benchmarks.accuracy.truth import read_rows
 from demo.scores import BoxTable
 from orchestrator.errors import DetectionFileError
 from orchestrator.recorded.associate import Recording, choose_environment, read_recording
 from orchestrator.settings import Settings
 from orchestrator.site import Environment, load_site
-from orchestrator.values import Bool, Float64
+from orchestrator.values import Bool
 
 PUBLISHED = "published detections"
 SITE_FILE, INFO_FILE = "site.yaml", "seqinfo.ini"
@@ -62,7 +63,7 @@ def _scene(name: str, folder: Path, environment: Environment, settings: Settings
 
 def _truth(path: Path, recording: Recording) -> BoxTruth:
     """Pedestrians; those that MOTChallenge leaves out of the count as people who cannot be seen."""
-    rows = _read(path)
+    rows = read_rows(path, 7)
     classes = rows[:, 7] if rows.shape[1] == CLASS_COLUMNS else np.full(len(rows), PEDESTRIAN)
     ticks, uneven = np.divmod(rows[:, 0].astype(np.int64) - recording.first_frame, recording.step)
     counted: Bool = (classes == PEDESTRIAN) & (rows[:, 6] != 0)
@@ -70,13 +71,3 @@ def _truth(path: Path, recording: Recording) -> BoxTruth:
     boxes = np.hstack([rows[:, 2:4], rows[:, 2:4] + rows[:, 4:6]])
     table = BoxTable(ticks, rows[:, 1].astype(np.int64), boxes).select(kept)
     return BoxTruth(table, counted[kept].astype(np.float64), np.full((len(table), 2), np.nan))
-
-
-def _read(path: Path) -> Float64:
-    try:
-        rows = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (OSError, ValueError) as error:
-        raise DetectionFileError(f"{path}: cannot be read: {error}") from error
-    if rows.shape[1] < 7 or not np.isfinite(rows[:, :7]).all():
-        raise DetectionFileError(f"{path}: at least 7 columns of finite numbers are expected")
-    return rows

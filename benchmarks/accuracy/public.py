@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.accuracy.scene import GroundTruth, Scene
+from benchmarks.accuracy.truth import named, read_rows
 from demo.scores import BoxTable
+from orchestrator.errors import DetectionFileError
 from orchestrator.recorded.associate import read_recording
 from orchestrator.settings import Settings
 from orchestrator.site import Environment
@@ -32,11 +34,13 @@ def cmc1(data: Path, *, area: bool = True) -> Scene:
 
     Raises:
         AbsentError: the folder is not there.
+        DetectionFileError: a file in it is missing, or cannot be used.
     """
     folder = data / "cmc1"
     if not folder.is_dir():
         raise AbsentError(f"{folder} is not there")
-    with np.load(folder / "cam_projection_3x4.npz") as projections:
+    path = folder / "cam_projection_3x4.npz"
+    with named(path), np.load(path) as projections:
         cameras = {
             name: {
                 "id": name,
@@ -51,8 +55,8 @@ def cmc1(data: Path, *, area: bool = True) -> Scene:
     settings = Settings(_env_file=None)
     recording, problems = read_recording(environment, folder, CMC_RATE)
     if problems:
-        raise AbsentError("; ".join(problems))
-    rows = np.loadtxt(folder / "GT_WORLD_CENTROID.txt", ndmin=2)
+        raise DetectionFileError("; ".join(problems))
+    rows = read_rows(folder / "GT_WORLD_CENTROID.txt", 9)
     ticks = (rows[:, 0].astype(np.int64) - recording.first_frame) // recording.step
     table = BoxTable(ticks, rows[:, 1].astype(np.int64), rows[:, 7:9])
     ground = GroundTruth(table, np.ones(len(table), np.bool_))

@@ -19,7 +19,9 @@ from benchmarks.accuracy.demo_site import demo_settings
 from benchmarks.accuracy.noise import NoiseModel, detect, looks_of
 from benchmarks.accuracy.public import AbsentError
 from benchmarks.accuracy.scene import BoxTruth, GroundTruth, Scene, seen_by_some
+from benchmarks.accuracy.truth import LARGEST, named
 from demo.scores import BoxTable
+from orchestrator.errors import DetectionFileError
 from orchestrator.homography import Homography, load_homographies
 from orchestrator.recorded.associate import Recording
 from orchestrator.site import Environment
@@ -42,6 +44,7 @@ def wildtrack(data: Path, seed: int) -> Scene:
 
     Raises:
         AbsentError: the folder is not there.
+        DetectionFileError: a file in it is missing, or cannot be used.
     """
     folder = next((path for path in (data / "wildtrack", data / "wildtrack_sample") if path.is_dir()), None)
     if folder is None:
@@ -87,23 +90,30 @@ def _environment(folder: Path) -> Environment:
 
 def _projection(folder: Path, name: str) -> Float64:
     """[3, 4] of the undistorted images, world in centimetres -> px."""
-    inside = ElementTree.parse(folder / "intrinsic_zero" / f"intr_{name}.xml").getroot()  # noqa: S314
-    outside = ElementTree.parse(folder / "extrinsic" / f"extr_{name}.xml").getroot()  # noqa: S314
-    matrix = _values(inside, "camera_matrix/data").reshape(3, 3)
-    rotation = cv2.Rodrigues(_values(outside, "rvec"))[0]
-    return np.asarray(matrix @ np.column_stack([rotation, _values(outside, "tvec")]), np.float64)
+    inside, outside = folder / "intrinsic_zero" / f"intr_{name}.xml", folder / "extrinsic" / f"extr_{name}.xml"
+    matrix = _values(inside, "camera_matrix/data", 9).reshape(3, 3)
+    rotation = cv2.Rodrigues(_values(outside, "rvec", 3))[0]
+    return np.asarray(matrix @ np.column_stack([rotation, _values(outside, "tvec", 3)]), np.float64)
 
 
-def _values(root: ElementTree.Element, name: str) -> Float64:
-    return np.array((root.findtext(name) or "").split(), np.float64)
+def _values(path: Path, name: str, count: int) -> Float64:
+    with named(path):
+        found = np.array((ElementTree.parse(path).findtext(name) or "").split(), np.float64)  # noqa: S314
+        if len(found) != count or not np.isfinite(found).all():
+            raise ValueError(f"{name} is not {count} numbers")
+    return found
 
 
 def _annotations(folder: Path) -> tuple[Int64, Int64, Float64, Float64]:
-    """Ticks [N], person and view [N, 2], boxes [N, 4] xyxy px and places [N, 2] metres of all boxes."""
+    """Ticks [N], person and view [N, 2], boxes [N, 4] xyxy px and places [N, 2] metres of all boxes, at least one."""
     files = sorted(folder.glob("*.json"))
-    frames = np.array([int(path.stem) for path in files])
+    if not files:
+        raise DetectionFileError(f"{folder}: no annotations (*.json)")
+    frames = np.array([_frame(path) for path in files])
     ticks = (frames - frames[0]) // FRAME_STEP
     rows = [(tick, *row) for tick, path in zip(ticks.tolist(), files, strict=True) for row in _boxes(path)]
+    if not rows:
+        raise DetectionFileError(f"{folder}: nobody in any of {len(files)} annotations")
     columns = np.array(rows, np.float64)
     cell = columns[:, 7].astype(np.int64)
     places = np.array(ORIGIN_M) + CELL_M * np.stack([cell % CELLS_WH[0], cell // CELLS_WH[0]], axis=1)
@@ -112,11 +122,31 @@ def _annotations(folder: Path) -> tuple[Int64, Int64, Float64, Float64]:
 
 def _boxes(path: Path) -> Iterator[tuple[int, ...]]:
     """Person, view, box and cell of each box of a frame."""
-    for person in json.loads(path.read_text()):
-        for view in person["views"]:
-            box = (view["xmin"], view["ymin"], view["xmax"], view["ymax"])
-            if box != (-1, -1, -1, -1):
-                yield person["personID"], view["viewNum"], *box, person["positionID"]
+    seen: set[tuple[int, int]] = set()
+    with named(path):
+        for person in json.loads(path.read_text()):
+            for view in person["views"]:
+                box = (view["xmin"], view["ymin"], view["xmax"], view["ymax"])
+                if box != (-1, -1, -1, -1):
+                    row = (person["personID"], view["viewNum"], *box, person["positionID"])
+                    _check(row, seen)
+                    yield row
+
+
+def _check(row: tuple[int, ...], seen: set[tuple[int, int]]) -> None:
+    if not all(isinstance(value, int) and abs(value) < LARGEST for value in row):
+        raise ValueError(f"person {row[0]}: {list(row[1:])} are not view, box and cell in whole numbers")
+    person, view, cell = row[0], row[1], row[-1]
+    if not 0 <= view < len(VIEWS) or not 0 <= cell < CELLS_WH[0] * CELLS_WH[1]:
+        raise ValueError(f"person {person}: view {view} or cell {cell} does not exist")
+    if (person, view) in seen:
+        raise ValueError(f"person {person} is in view {view} twice")
+    seen.add((person, view))
+
+
+def _frame(path: Path) -> int:
+    with named(path):
+        return int(path.stem)
 
 
 def _truth(homography: Homography, ticks: Int64, people: Int64, boxes: Float64, places: Float64) -> BoxTruth:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from orchestrator.identity.clustering import Clustering
 from orchestrator.identity.fragments import Fragments, cut
@@ -18,7 +20,7 @@ from orchestrator.identity.pairs import find_pairs
 from orchestrator.identity.recording import Recording, sample_step
 from orchestrator.identity.tables import NOBODY
 from orchestrator.identity.topology import Topology
-from orchestrator.values import Int64
+from orchestrator.values import Float64, Int64
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,41 @@ def _number(recording: Recording, fragments: Fragments, groups: Int64) -> Int64:
     standing = np.bincount(groups, fragments.upright)[groups] > 0
     counted = named & standing
     names, column = np.unique(before[counted], return_inverse=True)
-    shared = np.zeros((int(groups.max()) + 1, len(names)))
-    np.add.at(shared, (groups[counted], column), ticks[counted])
-    number = np.full(len(shared), NOBODY)
-    rows, columns = linear_sum_assignment(shared, maximize=True)
-    taken = shared[rows, columns] > 0
-    number[rows[taken]] = names[columns[taken]]
-    new = np.flatnonzero((number == NOBODY) & shared.any(axis=1))
+    number = np.full(int(groups.max()) + 1, NOBODY)
+    rows, columns = _share_out(groups[counted], column, ticks[counted])
+    number[rows] = names[columns]
+    new = np.setdiff1d(groups[counted], rows)
     number[new] = before.max(initial=NOBODY) + 1 + np.arange(len(new))
     people = np.where(standing, number[groups], np.where(np.isin(before, number), before, NOBODY))
     return np.where(named, people, NOBODY)
+
+
+def _share_out(groups: Int64, names: Int64, ticks: Float64) -> tuple[Int64, Int64]:
+    """Pairs of group and name, each at most once, which have the most ticks together.
+
+    Each set of groups and names that hang together is a small problem of its own: one over all of them would take
+    memory by the square of the recording's length.
+    """
+    pairs, at = np.unique(np.column_stack([groups, names]), axis=0, return_inverse=True)
+    shared = np.asarray(np.bincount(at.ravel(), ticks, len(pairs)), np.float64)
+    above = int(groups.max(initial=-1)) + 1
+    edges = (shared, (pairs[:, 0], above + pairs[:, 1]))
+    size = above + int(names.max(initial=-1)) + 1
+    part = connected_components(coo_array(edges, shape=(size, size)), directed=False)[1][pairs[:, 0]]
+    order = np.argsort(part, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(part[order])) + 1)
+    taken = np.concatenate([rows if len(rows) == 1 else _best(pairs[rows], shared[rows], rows) for rows in parts])
+    return pairs[taken, 0], pairs[taken, 1]
+
+
+def _best(pairs: Int64, shared: Float64, rows: Int64) -> Int64:
+    """Those of the ``rows`` [K] whose pairs [K, 2] share the most, with each group and each name once."""
+    groups, group = np.unique(pairs[:, 0], return_inverse=True)
+    names, name = np.unique(pairs[:, 1], return_inverse=True)
+    table, which = np.zeros((len(groups), len(names))), np.full((len(groups), len(names)), NOBODY)
+    table[group, name], which[group, name] = shared, rows
+    chosen = which[linear_sum_assignment(table, maximize=True)]
+    return np.asarray(chosen[chosen != NOBODY], np.int64)
 
 
 def _stretches(fragments: Fragments, people: Int64, step: int) -> Stretches:

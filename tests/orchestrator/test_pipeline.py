@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from orchestrator.correction import NamedStretch, StoredTracks
-from orchestrator.errors import StorageError
+from orchestrator.errors import HistoryError, StorageError
 from orchestrator.events import EventLog
+from orchestrator.history import writer as writer_module
 from orchestrator.history.pool import transaction
 from orchestrator.history.sub_videos import ticks_of_task
 from orchestrator.homography import load_homographies
@@ -521,6 +522,44 @@ async def test_the_second_pass_rewrites_names_and_tells_so_once_also_when_it_is_
     ]
     assert [message["type"] for message in messages][-2:] == ["identity_corrected", "status_update"]
     assert messages[-1]["payload"]["status"] == "COMPLETED"
+
+
+class LosingConnection:
+    """Whose server hangs up in place of carrying out what comes after so many statements."""
+
+    def __init__(self, connection: Any, statements: int) -> None:
+        self.connection, self.left = connection, statements
+
+    async def execute(self, *arguments: Any) -> None:
+        self.left -= 1
+        hang_up = ("SELECT pg_terminate_backend(pg_backend_pid())",)
+        await self.connection.execute(*(arguments if self.left >= 0 else hang_up))
+
+
+async def test_names_are_the_old_ones_or_the_new_ones_when_the_connection_breaks_that_rewrites_them(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between deleting the old ones and writing the new ones, and again before the commit."""
+    monkeypatch.setattr("orchestrator.pipeline.name_again", rename_from(10))
+    task = await new_task(services, end_batch=1)
+    rewrite, seen = writer_module.rewrite_tracklets, []
+    for statements in (1, 2):
+
+        async def rewrite_and_lose(connection: Any, *arguments: Any, statements: int = statements) -> None:
+            losing = LosingConnection(connection, statements)
+            await rewrite(losing, *arguments)  # type: ignore[arg-type]
+            await losing.execute("SELECT 1")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(writer_module, "rewrite_tracklets", rewrite_and_lose)
+            with pytest.raises(HistoryError, match="cannot rewrite identities"):
+                await process(services, task.id)
+        seen.append(await names_of(services, task))
+    assert seen[0] == seen[1]
+    assert [row[2] for row in seen[0]] == [0, 0]
+    await process(services, task.id)
+    assert [row[2] for row in await names_of(services, task)] == [0, 1, 0, 1]
+    assert len(of_type(await said(services, task), "identity_corrected")) == 1
 
 
 def dying(look_again: Any, at: str, patched: pytest.MonkeyPatch) -> Any:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.identity.fragments import cut
 from orchestrator.identity.recording import Looks, Recording, Sightings, make_recording
-from orchestrator.identity.second_pass import look_again
+from orchestrator.identity.second_pass import _share_out, look_again
 from orchestrator.identity.topology import make_topology
 
 RATE = 10.0
@@ -307,3 +307,14 @@ def test_a_track_is_cut_at_the_moments_from_which_it_looks_like_somebody_else():
         (1, 0, 39),
         (1, 40, 119),
     ]
+
+
+def test_names_are_shared_out_without_a_table_of_everybody_by_everybody():
+    """Fifty thousand groups that had a name each: such a table would take 20 GB."""
+    rng = np.random.default_rng(1)
+    groups, names = rng.permutation(50_000), np.arange(50_000)
+    more = rng.integers(0, 50_000, 1000)
+    of, name = np.append(groups, groups[more]), np.append(names, (more + 1) % 50_000)
+    ticks = np.append(np.full(50_000, 9.0), np.full(1000, 1.0))
+    rows, columns = _share_out(of, name, ticks)
+    assert dict(zip(rows.tolist(), columns.tolist(), strict=True)) == dict(zip(groups.tolist(), names, strict=True))
