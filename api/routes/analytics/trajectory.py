@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import islice
 from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import StreamingResponse
 
 from api.access.audit import audited
 from api.access.rules import COSTLY_TABLE, Access, AccessDep
@@ -31,6 +33,7 @@ from orchestrator.values import Bool, Float64, Int64
 from orchestrator.zones import Zone
 
 MAX_POINTS = 100_000
+_PIECE_POINTS = 500
 
 router = APIRouter()
 
@@ -79,8 +82,28 @@ async def trajectory(
         return await Download.start(encode(blocks, table), table.media_type, f"trajectory.{table}")
     found = queries.trajectory(pool, global_person_id, task_id, start, end, access.scope)
     rows, following = _whole_ticks(await _first(found, limit), limit)
-    answer = _answer(global_person_id, rows, simplify_m, following, await _zones(access, rows))
-    return JSONResponse(answer.model_dump(mode="json"))
+    return await respond(global_person_id, rows, simplify_m, following, await _zones(access, rows))
+
+
+async def respond(
+    global_id: str, rows: Rows, simplify_m: float | None, following: datetime | None, zones: Mapping[str, Zone]
+) -> StreamingResponse:
+    """As JSON, made in a thread while it is sent: a long one would hold up every other client for seconds."""
+    answer, points = await asyncio.to_thread(_answer, global_id, rows, simplify_m, following, zones)
+    return StreamingResponse(_json(answer, points), media_type="application/json")
+
+
+async def _json(answer: TrajectoryAnswer, points: Iterator[TrajectoryPoint]) -> AsyncGenerator[bytes, None]:
+    yield answer.model_dump_json(exclude={"points"}).removesuffix("}").encode() + b',"points":['
+    separator = b""
+    while piece := await asyncio.to_thread(_piece, points):
+        yield separator + piece
+        separator = b","
+    yield b"]}"
+
+
+def _piece(points: Iterator[TrajectoryPoint]) -> bytes:
+    return b",".join(point.model_dump_json().encode() for point in islice(points, _PIECE_POINTS))
 
 
 async def _first(found: AsyncGenerator[Rows, None], limit: int) -> list[TrackRow]:
@@ -141,19 +164,19 @@ async def _zones(access: Access, rows: Rows) -> dict[str, Zone]:
 
 def _answer(
     global_id: str, rows: Rows, simplify_m: float | None, following: datetime | None, zones: Mapping[str, Zone]
-) -> TrajectoryAnswer:
+) -> tuple[TrajectoryAnswer, Iterator[TrajectoryPoint]]:
+    """All but the points, and those one by one."""
     if not rows:
         nothing = TrajectorySummary(
             sightings=0, seconds=0, distance_m=0, mean_speed_mps=None, max_speed_mps=None, cameras=[], zones=[]
         )
-        return TrajectoryAnswer(global_person_id=global_id, points=[], summary=nothing, next=None)
+        return TrajectoryAnswer(global_person_id=global_id, points=[], summary=nothing, next=None), iter(())
     columns = _Columns.of(rows)
     kept = range(len(rows)) if simplify_m is None else _kept(columns, simplify_m)
     speeds = np.append(columns.motion.speeds, np.nan)[columns.tick_of]  # -1 takes the NaN at the end
-    points = [_point(rows[index], float(speeds[index])) for index in kept]
-    return TrajectoryAnswer(
-        global_person_id=global_id, points=points, summary=_summary(rows, columns, zones), next=following
-    )
+    summary = _summary(rows, columns, zones)
+    answer = TrajectoryAnswer(global_person_id=global_id, points=[], summary=summary, next=following)
+    return answer, (_point(rows[index], float(speeds[index])) for index in kept)
 
 
 def _kept(columns: _Columns, tolerance_m: float) -> Sequence[int]:

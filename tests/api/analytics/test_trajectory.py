@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from datetime import datetime
+import json
+import time
+from datetime import UTC, datetime, timedelta
 
 import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
+from api.routes.analytics import trajectory
+from orchestrator.history.queries import TrackRow
 from tests.api.analytics.conftest import TICKS, WALKER, time_of
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
@@ -32,6 +37,33 @@ async def test_points_are_merged_across_cameras_in_time_order(client, task):
     assert first["bbox"] == [100, 20, 150, 180]
     assert first["confidence"] == pytest.approx(0.9)
     assert first["task_id"] == task
+
+
+async def test_a_long_answer_is_made_beside_everything_else() -> None:
+    """The longest one takes seconds to make; nobody else waits for it longer than for any other thread."""
+    began = datetime(2026, 1, 5, tzinfo=UTC)
+    rows = [
+        TrackRow("t", "c01", 1, WALKER, k, began + timedelta(seconds=k / 12), k / 12, 1, 2, 3, 4, 0.9, k / 12, 0)
+        for k in range(20_000)
+    ]
+    ended, stalls = asyncio.Event(), []
+
+    async def watch() -> None:
+        while not ended.is_set():
+            before = time.perf_counter()
+            await asyncio.sleep(0.001)
+            stalls.append(time.perf_counter() - before)
+
+    watching = asyncio.create_task(watch())
+    before = time.perf_counter()
+    response = await trajectory.respond(WALKER, rows, None, None, {})
+    body = b"".join([bytes(piece) async for piece in response.body_iterator])
+    took = time.perf_counter() - before
+    ended.set()
+    await watching
+    answer = json.loads(body)
+    assert [point["global_frame_index"] for point in answer["points"]] == list(range(20_000))
+    assert max(stalls) < took / 3
 
 
 async def test_speed_distance_and_time_per_camera(client, task):
