@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from psycopg import sql
 
+from orchestrator.history.extent import narrowed
 from orchestrator.history.files import IN_PART, PARTS
 from orchestrator.history.pool import Pool, transaction
 from orchestrator.history.scope import Scope
@@ -57,6 +58,7 @@ async def heatmap(pool: Pool, scope: Scope, cell_m: float) -> Heatmap:
         HistoryError: the database does not answer, or not in time.
     """
     async with transaction(pool, "add up where people were") as connection:
+        scope = await narrowed(connection, scope)
         rows = await (await connection.execute(_CELLS, {**scope.values(), "cell_m": cell_m})).fetchall()
     if not rows:
         return Heatmap((0.0, 0.0), cell_m, np.zeros((0, 0)), 0.0)

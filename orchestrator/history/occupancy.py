@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from psycopg import sql
 
+from orchestrator.history.extent import narrowed
 from orchestrator.history.files import IN_PART, PARTS
 from orchestrator.history.pool import Pool, transaction
 from orchestrator.history.scope import Scope
@@ -84,6 +85,7 @@ async def occupancy(pool: Pool, scope: Scope, bucket_s: float, by: By, limit: in
     """
     values = {"by_camera": by is By.CAMERA, "bucket": f"{bucket_s} seconds", "limit": limit}
     async with transaction(pool, "count people over time") as connection:
+        scope = await narrowed(connection, scope)
         rows = await (await connection.execute(_OCCUPANCY, {**scope.values(), **values})).fetchall()
     return [Occupancy(*row) for row in rows]
 

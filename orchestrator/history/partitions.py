@@ -35,25 +35,30 @@ async def ensure_days(pool: Pool, first: datetime, last: datetime) -> frozenset[
     return days
 
 
-async def drop_days_before(connection: Connection, moment: datetime) -> list[str]:
-    """Drops the partitions, or chunks, of all days that ended by ``moment``, and gives their names."""
+async def drop_a_day_before(connection: Connection, moment: datetime, lock_timeout: str) -> list[str]:
+    """Drops the first day that ended by ``moment``, and gives the names of its partitions, or chunks.
+
+    One day at a time: every table that is dropped, with its indexes, is locked until the end of the transaction, and a
+    server has room for a few thousand locks.
+    """
     await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-    partitioned = await _are_partitioned(connection)
-    tables = PARTITIONED_TABLES if partitioned else (*PARTITIONED_TABLES, _ADDED_UP)
-    drop = _drop_partitions if partitioned else _drop_chunks
-    return [name for table in tables for name in await drop(connection, table, moment)]
-
-
-async def _drop_partitions(connection: Connection, table: str, moment: datetime) -> list[str]:
-    names = await _partitions_before(connection, table, moment)
+    await connection.execute("SELECT set_config('lock_timeout', %s, true)", (lock_timeout,))
+    if not await _are_partitioned(connection):
+        return await _drop_chunks(connection, moment)
+    names = [name for table in PARTITIONED_TABLES for name in await _partitions_before(connection, table, moment)]
+    first = min(map(_day_of, names), default=None)
+    names = [name for name in names if _day_of(name) == first]
     for name in names:
         await connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return names
 
 
-async def _drop_chunks(connection: Connection, table: str, moment: datetime) -> list[str]:
-    cursor = await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", (table, moment))
-    return [name for (name,) in await cursor.fetchall()]
+async def _drop_chunks(connection: Connection, moment: datetime) -> list[str]:
+    for table in (*PARTITIONED_TABLES, _ADDED_UP):
+        cursor = await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", (table, moment))
+        if names := [name for (name,) in await cursor.fetchall()]:
+            return names
+    return []
 
 
 async def _partitions_before(connection: Connection, table: str, moment: datetime) -> list[str]:

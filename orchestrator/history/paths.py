@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from psycopg import sql
 
+from orchestrator.history.extent import narrowed
 from orchestrator.history.files import IN_PART, PARTS
 from orchestrator.history.motion import MapPath
-from orchestrator.history.pool import Pool
+from orchestrator.history.pool import Pool, transaction
 from orchestrator.history.queries import stream
 from orchestrator.history.scope import Scope
 
@@ -56,6 +57,8 @@ async def paths(pool: Pool, scope: Scope) -> AsyncGenerator[PersonPath, None]:
         HistoryError: the database does not answer, or not in time.
     """
     person: list[tuple[Any, ...]] = []
+    async with transaction(pool, "look for a task's rows") as connection:
+        scope = await narrowed(connection, scope)
     async with aclosing(stream(pool, "read where people went", _PATHS, scope.values())) as blocks:
         async for rows in blocks:
             for _, group in groupby(rows, key=lambda row: row[:2]):

@@ -14,7 +14,8 @@ from typing import Any, LiteralString, NamedTuple
 from psycopg import sql
 
 from orchestrator.errors import UnknownTaskError
-from orchestrator.history.pool import Patience, Pool, database_errors
+from orchestrator.history.extent import extent_of_person, extent_of_task
+from orchestrator.history.pool import Patience, Pool, database_errors, transaction
 
 BLOCK_ROWS = 5_000
 
@@ -39,6 +40,8 @@ FROM detections d LEFT JOIN tracklets t
   ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
  AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
 WHERE d.task_id = %(task_id)s::uuid AND (%(camera_id)s::text IS NULL OR d.camera_id = %(camera_id)s)
+  AND (%(start)s::timestamptz IS NULL OR d.time >= %(start)s::timestamptz)
+  AND (%(end)s::timestamptz IS NULL OR d.time < %(end)s::timestamptz)
 ORDER BY d.camera_id, d.global_frame_index, d.track_id"""
 
 
@@ -89,6 +92,11 @@ async def trajectory(
         HistoryError: the database does not answer.
     """
     key = None if task_id is None else task_key(task_id)
+    async with transaction(pool, "look for a person") as connection:
+        extent = await extent_of_person(connection, global_id, key, environments)
+    if extent is None:
+        return
+    start, end = extent.within(start, end)
     theirs = None if environments is None else sorted(environments)
     values = {"global_id": global_id, "task_id": key, "start": start, "end": end, "environments": theirs}
     async with aclosing(stream(pool, "read a trajectory", _TRAJECTORY, values)) as found:
@@ -105,7 +113,10 @@ async def task_tracks(pool: Pool, task_id: str, camera_id: str | None = None) ->
         UnknownTaskError: ``task_id`` is no task id.
         HistoryError: the database does not answer.
     """
-    values = {"task_id": task_key(task_id), "camera_id": camera_id}
+    key = task_key(task_id)
+    async with transaction(pool, "look for a task's rows") as connection:
+        extent = await extent_of_task(connection, key)
+    values = {"task_id": key, "camera_id": camera_id, **extent._asdict()}
     async with aclosing(stream(pool, "read the tracks of a task", _TASK_TRACKS, values)) as found:
         async for rows in found:
             yield [TrackRow._make(row) for row in rows]

@@ -15,6 +15,7 @@ from typing import Any, LiteralString
 import numpy as np
 from psycopg import sql
 
+from orchestrator.history.extent import Extent, extent_of_person, extent_of_task
 from orchestrator.history.files import superseded
 from orchestrator.history.pool import Connection, Pool, transaction
 from orchestrator.inference.protocols import ModelId
@@ -38,6 +39,8 @@ _CONDITIONS: dict[str, LiteralString] = {
     "environments": """e.task_id = ANY (ARRAY(
         SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))""",
     "task_id": "e.task_id = %(task_id)s::uuid",
+    "extent": """(%(rows_from)s::timestamptz IS NULL OR e.time >= %(rows_from)s::timestamptz)
+  AND (%(rows_to)s::timestamptz IS NULL OR e.time < %(rows_to)s::timestamptz)""",
     "cameras": "e.camera_id = ANY(%(cameras)s::text[])",
     "not_people": """NOT EXISTS (
         SELECT FROM tracklets n WHERE (n.task_id, n.camera_id, n.track_id) = (e.task_id, e.camera_id, e.track_id)
@@ -84,24 +87,31 @@ FROM nearest n JOIN tracklets t
  AND n.time BETWEEN t.first_time AND t.last_time
 GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC""")
 
-_SIGHTINGS = sql.SQL("""
-SELECT p.person, t.task_id::text, k.environment_id, t.global_id, t.camera_id, t.track_id,
-       t.first_time, t.last_time, t.first_frame, t.last_frame, best.similarity,
-       d.time, d.global_frame_index, d.media_time_s, ARRAY[d.x1, d.y1, d.x2, d.y2]
+_THEIRS: LiteralString = """
 FROM unnest(%(task_ids)s::uuid[], %(global_ids)s::text[], %(camera_ids)s::text[], %(track_ids)s::int[])
      WITH ORDINALITY AS p (task_id, global_id, camera_id, track_id, person)
 JOIN tracklets t ON t.task_id = p.task_id
  AND CASE WHEN p.global_id IS NULL THEN (t.camera_id, t.track_id) = (p.camera_id, p.track_id)
-          ELSE t.global_id = p.global_id END
+          ELSE t.global_id = p.global_id END"""
+
+_THEIR_EXTENT: LiteralString = f"SELECT min(t.first_time), max(t.last_time) {_THEIRS}"
+
+_SIGHTINGS = sql.SQL("""
+SELECT p.person, t.task_id::text, k.environment_id, t.global_id, t.camera_id, t.track_id,
+       t.first_time, t.last_time, t.first_frame, t.last_frame, best.similarity,
+       d.time, d.global_frame_index, d.media_time_s, ARRAY[d.x1, d.y1, d.x2, d.y2]
+{theirs}
 JOIN tasks k ON k.id = t.task_id
 CROSS JOIN LATERAL (
     SELECT e.time, -(e.embedding <#> {query}) AS similarity FROM embeddings e
     WHERE (e.task_id, e.camera_id, e.track_id) = (t.task_id, t.camera_id, t.track_id)
       AND e.time BETWEEN t.first_time AND t.last_time AND vector_dims(e.embedding) = {dimension}
       AND e.model_name = %(model_name)s AND e.model_version = %(model_version)s AND {where}
+      AND e.time BETWEEN %(first)s AND %(last)s
     ORDER BY similarity DESC LIMIT 1
 ) best
 JOIN detections d ON (d.task_id, d.camera_id, d.track_id, d.time) = (t.task_id, t.camera_id, t.track_id, best.time)
+ AND d.time BETWEEN %(first)s AND %(last)s
 ORDER BY p.person, best.similarity DESC, t.first_time, t.camera_id, t.track_id""")
 
 _LOOK: LiteralString = """
@@ -109,7 +119,7 @@ SELECT e.model_name, e.model_version, avg(e.embedding)::text
 FROM tracklets t JOIN embeddings e
   ON (e.task_id, e.camera_id, e.track_id) = (t.task_id, t.camera_id, t.track_id)
  AND e.time BETWEEN t.first_time AND t.last_time
-WHERE t.global_id = %(global_id)s
+WHERE t.global_id = %(global_id)s AND e.time >= %(start)s AND e.time < %(end)s
   AND (%(environments)s::text[] IS NULL
     OR t.task_id IN (SELECT id FROM tasks WHERE environment_id = ANY(%(environments)s::text[])))
 GROUP BY 1, 2, vector_dims(e.embedding) ORDER BY max(e.time) DESC, count(*) DESC LIMIT 1"""
@@ -126,6 +136,8 @@ class Where:
     """In view at this time or later."""
     end: datetime | None = None
     """In view before this time."""
+    extent: Extent | None = None
+    """Where all the rows are that can pass."""
     not_people: Collection[str] | None = None
     """Neither these, by global id, nor anybody without one."""
     not_parts: Sequence[tuple[str, str, str]] = ()
@@ -149,6 +161,8 @@ class Where:
             "not_people": None if self.not_people is None else sorted(self.not_people),
             "start": self.start,
             "end": self.end,
+            "rows_from": self.extent and self.extent.start,
+            "rows_to": self.extent and self.extent.end,
             "old_tasks": [task_id for task_id, _, _ in self.not_parts],
             "old_cameras": [camera_id for _, camera_id, _ in self.not_parts],
             "old_spans": [spans for _, _, spans in self.not_parts],
@@ -202,8 +216,11 @@ async def look_of(pool: Pool, global_id: str, environments: Collection[str] | No
         HistoryError: the database does not answer.
     """
     theirs = None if environments is None else sorted(environments)
-    values = {"global_id": global_id, "environments": theirs}
     async with transaction(pool, "read how a person looks") as connection:
+        extent = await extent_of_person(connection, global_id, None, environments)
+        if extent is None:
+            return None
+        values = {"global_id": global_id, "environments": theirs, **extent._asdict()}
         row = await (await connection.execute(_LOOK, values)).fetchone()
     if row is None:
         return None
@@ -234,6 +251,8 @@ async def similar(
         await prepare_search(connection)
         if where.task_id is None:
             where = replace(where, not_parts=await superseded(connection, where.environments))
+        else:
+            where = replace(where, extent=await extent_of_task(connection, where.task_id))
         values = {**where.values(), "model_name": model.name, "model_version": model.version}
         nearest = await _people(connection, unit, where, values, people, min_similarity)
         return await _sightings(connection, unit, where, values, nearest)
@@ -298,14 +317,17 @@ async def _sightings(
     if not nearest:
         return []
     dimension = sql.Literal(len(unit))
+    names = ("task_ids", "global_ids", "camera_ids", "track_ids")
+    columns = dict(zip(names, map(list, zip(*nearest, strict=True)), strict=True))
+    first, last = await (await connection.execute(_THEIR_EXTENT, columns)).fetchone() or (None, None)
     statement = _SIGHTINGS.format(
+        theirs=sql.SQL(_THEIRS),
         query=sql.SQL("{}::vector({})").format(sql.Literal(_text(unit)), dimension),
         dimension=dimension,
         where=where.condition(),
     )
-    names = ("task_ids", "global_ids", "camera_ids", "track_ids")
-    columns = dict(zip(names, map(list, zip(*nearest, strict=True)), strict=True))
-    rows = await (await connection.execute(statement, {**values, **columns})).fetchall()
+    asked = {**values, **columns, "first": first, "last": last}
+    rows = await (await connection.execute(statement, asked)).fetchall()
     return [Found(*row) for row in rows]
 
 

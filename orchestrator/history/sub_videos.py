@@ -28,15 +28,20 @@ SELECT batch, camera_id, first_frame, greatest(first_frame, %(first)s),
 FROM sub_videos
 WHERE task_id = %(task_id)s::uuid AND first_frame < %(end)s AND first_frame + frames > %(first)s"""
 
-_KNOWN: LiteralString = """
-WITH ends AS (
-    SELECT first_frame, first_time, first_frame + frames AS end_frame FROM sub_videos
-    WHERE task_id = %(task_id)s::uuid
-), last AS (SELECT first_frame, first_time FROM ends ORDER BY first_frame DESC LIMIT 1)
-SELECT CASE WHEN %(whole)s THEN (SELECT max(end_frame) FROM ends) ELSE COALESCE(
-    (SELECT max(global_frame_index) + 1 FROM detections
-     WHERE task_id = %(task_id)s::uuid AND time >= (SELECT first_time FROM last)),
-    (SELECT first_frame FROM last)) END, (SELECT min(first_frame) FROM ends)"""
+_ENDS: LiteralString = """
+SELECT min(first_frame), max(first_frame + frames), max(first_frame), max(first_time),
+       max(first_time + (frames + 1) / rate * interval '1 second')
+FROM sub_videos WHERE task_id = %s::uuid"""
+
+_STORED: LiteralString = """
+SELECT max(global_frame_index) + 1 FROM detections WHERE task_id = %s::uuid AND time >= %s AND time < %s"""
+
+# Given to the next statement as values, which names few partitions then.
+_BOUNDS: LiteralString = """
+SELECT (SELECT min(first_time + (%(first)s - first_frame - 0.5) / rate * interval '1 second') FROM sub_videos
+        WHERE task_id = %(task_id)s::uuid AND first_frame <= %(first)s AND first_frame + frames > %(first)s),
+       (SELECT max(first_time + (%(end)s - first_frame - 0.5) / rate * interval '1 second') FROM sub_videos
+        WHERE task_id = %(task_id)s::uuid AND first_frame < %(end)s AND first_frame + frames >= %(end)s)"""
 
 _ROWS: LiteralString = """
 SELECT d.task_id::text, d.camera_id, d.track_id, t.global_id, d.global_frame_index, d.time, d.media_time_s,
@@ -45,10 +50,7 @@ FROM detections d LEFT JOIN tracklets t
   ON (d.task_id, d.camera_id, d.track_id) = (t.task_id, t.camera_id, t.track_id)
  AND d.global_frame_index BETWEEN t.first_frame AND t.last_frame
 WHERE d.task_id = %(task_id)s::uuid AND d.global_frame_index >= %(first)s AND d.global_frame_index < %(end)s
-  AND d.time >= (SELECT min(first_time + (%(first)s - first_frame - 0.5) / rate * interval '1 second') FROM sub_videos
-                 WHERE task_id = %(task_id)s::uuid AND first_frame <= %(first)s AND first_frame + frames > %(first)s)
-  AND d.time < (SELECT max(first_time + (%(end)s - first_frame - 0.5) / rate * interval '1 second') FROM sub_videos
-                WHERE task_id = %(task_id)s::uuid AND first_frame < %(end)s AND first_frame + frames >= %(end)s)
+  AND d.time >= %(from)s AND d.time < %(to)s
 ORDER BY d.global_frame_index, d.camera_id, d.track_id"""
 
 
@@ -142,16 +144,29 @@ async def ticks_of_task(
     """
     key = task_key(task_id)
     async with transaction(pool, "read the ticks of a task") as connection:
-        row = await (await connection.execute(_KNOWN, {"task_id": key, "whole": whole})).fetchone()
-        known = int(row[0]) if row is not None and row[0] is not None else 0
-        first = max(first, int(row[1] or 0) if row is not None else 0)
+        begins, known = await _known(connection, key, whole)
+        first = max(first, begins)
         end = min(first + limit, known)
         if end <= first:
             return [], None
-        span = {"task_id": key, "first": first, "end": end}
+        span: dict[str, Any] = {"task_id": key, "first": first, "end": end}
         times = await (await connection.execute(_TIMES, span)).fetchall()
+        bounds = await (await connection.execute(_BOUNDS, span)).fetchone() or (None, None)
+        span |= {"from": bounds[0], "to": bounds[1]}
         rows = await (await connection.execute(_ROWS, span)).fetchall()
     return _ticks(times, [TrackRow._make(row) for row in rows]), end if end < known else None
+
+
+async def _known(connection: Connection, key: str, whole: bool) -> tuple[int, int]:
+    """The task's first frame, and the one after the last that is stored."""
+    row = await (await connection.execute(_ENDS, (key,))).fetchone()
+    if row is None or row[0] is None:
+        return 0, 0
+    begins, end, last, since, until = row
+    if not whole:
+        stored = await (await connection.execute(_STORED, (key, since, until))).fetchone()
+        end = last if stored is None or stored[0] is None else stored[0]
+    return begins, end
 
 
 def _ticks(times: Sequence[tuple[Any, ...]], rows: Sequence[TrackRow]) -> list[StoredTick]:

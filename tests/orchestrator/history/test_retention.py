@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.history import retention
+from orchestrator.history.partitions import drop_a_day_before
 from orchestrator.history.pool import Pool, transaction
 from orchestrator.history.retention import forget, keep_to_policy
 from orchestrator.history.writer import HistoryWriter
@@ -23,6 +25,7 @@ async def record(pool: Pool, store: TaskStore, when: datetime, *, ended: bool = 
     task = await take(store, (await store.create("campus", max_active=100)).id)
     async with HistoryWriter(pool, task, MODEL, recorded_from=when) as writer:
         await run_batch(writer, 0, range(12))
+    await store.update_progress(task.id, recorded_from=when)
     if ended:
         await store.advance(task.id, TaskStatus.FAILED)
     return task
@@ -51,6 +54,24 @@ async def test_whole_days_before_a_moment_are_dropped(pool: Pool, store: TaskSto
     assert await forget(pool, DAYS[1]) == []
     again = await record(pool, store, DAYS[0])
     assert len(await ask(pool, f"SELECT 1 FROM detections WHERE task_id = '{again.id}'")) == 12 * 9
+
+
+async def test_days_are_dropped_one_by_one(pool: Pool, store: TaskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, the locks of two years of days do not fit into the server's memory for them."""
+    for when in DAYS:
+        await record(pool, store, when)
+    steps: list[list[str]] = []
+
+    async def noted(*asked: Any) -> list[str]:
+        steps.append(await drop_a_day_before(*asked))
+        return steps[-1]
+
+    monkeypatch.setattr(retention, "drop_a_day_before", noted)
+    await forget(pool, DAYS[2] + timedelta(days=30))
+    days = [{name.rpartition("_")[2] for name in step} for step in steps]
+    assert all(len(each) == 1 for each in days[:-1])
+    assert not days[-1]
+    assert days[-4:-1] == [{"20260301"}, {"20260302"}, {"20260303"}]
 
 
 async def test_what_a_task_under_way_has_written_is_kept(pool: Pool, store: TaskStore) -> None:
