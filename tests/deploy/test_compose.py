@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import sysconfig
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -171,6 +172,18 @@ def test_every_image_with_opencv_has_the_libraries_that_its_wheel_leaves_to_the_
     assert len(with_opencv) == 3
     for stage in with_opencv:
         assert {packages[name] for name in left} <= set(stage.split())
+
+
+def test_the_image_has_the_libraries_that_the_c_plus_plus_tracker_is_linked_with() -> None:
+    """The stage that builds it has all of OpenCV; the one that runs it has these."""
+    boxmot = find_spec("boxmot")
+    assert boxmot is not None
+    assert boxmot.origin is not None
+    recipe = Path(boxmot.origin).parent / "native" / "cpp" / "trackers" / "botsort" / "CMakeLists.txt"
+    found = re.search(r"OPENCV_COMPONENTS ([a-z0-9 ]+)", recipe.read_text())
+    assert found is not None
+    (stage,) = re.findall(r"^FROM \S+ AS spoton$.*?(?=^FROM )", DOCKERFILE.read_text(), re.MULTILINE | re.DOTALL)
+    assert set(found[1].split()) == set(re.findall(r"libopencv-([a-z0-9]+?)406", stage))
 
 
 def test_processes_get_the_variables_that_were_measured() -> None:
