@@ -9,7 +9,19 @@ from typing import Protocol
 
 from rich.console import Console
 
-from benchmarks import accuracy, detector, export, history, identity, reid, search, second_pass, throughput, websocket
+from benchmarks import (
+    accuracy,
+    detector,
+    export,
+    history,
+    identity,
+    reid,
+    rendering,
+    search,
+    second_pass,
+    throughput,
+    websocket,
+)
 from demo.console import Reporter, reporter_for
 from demo.servers.errors import ServersError, StoppedBySignalError
 from orchestrator.errors import SpotOnError
@@ -32,6 +44,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "history": history,
     "identity": identity,
     "reid": reid,
+    "rendering": rendering,
     "search": search,
     "second-pass": second_pass,
     "throughput": throughput,
