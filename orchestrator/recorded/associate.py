@@ -109,12 +109,10 @@ def read_recording(
     if not files:
         raise DetectionFileError("; ".join(problems))
     cameras = tuple(_with_resolution(environment.cameras[name], file) for name, file in files.items())
-    frames = np.unique(np.concatenate([file.frames for file in files.values()]))
-    step = int(np.gcd.reduce(np.diff(frames))) if len(frames) > 1 else 1
-    first = int(frames[0]) if len(frames) else 0
-    ticks = (int(frames[-1]) - first) // step + 1 if len(frames) else 0
+    step, first, ticks = _ticks([file.frames for file in files.values()])
     if ticks > MAX_TICKS:
-        raise DetectionFileError(f"frames {first} to {frames[-1]} are {ticks} ticks, more than {MAX_TICKS}")
+        last = first + (ticks - 1) * step
+        raise DetectionFileError(f"frames {first} to {last} of all cameras are {ticks} ticks, more than {MAX_TICKS}")
     chosen = rate or environment.target_fps or next((file.rate for file in files.values() if file.rate), None)
     if chosen is None:
         logger.warning("nobody says how many ticks a second there are (--fps, target_fps): taking %g", fallback_rate)
@@ -150,7 +148,11 @@ def _run(associator: Associator, recording: Recording, quiet_ticks: int) -> list
 
 
 def _checked(file: DetectionFile, others: Mapping[str, DetectionFile]) -> DetectionFile:
-    """The file, unless its embeddings are of another length than those of the cameras before it."""
+    """The file, unless its frames span too much or its embeddings are of another length than those before it."""
+    step, first, ticks = _ticks([file.frames])
+    if ticks > MAX_TICKS:
+        last = first + (ticks - 1) * step
+        raise DetectionFileError(f"{file.path}: frames {first} to {last} are {ticks} ticks, more than {MAX_TICKS}")
     known = next((other for other in others.values() if other.embeddings.shape[1]), None)
     own = file.embeddings.shape[1]
     if known is not None and own not in {0, known.embeddings.shape[1]}:
@@ -161,8 +163,18 @@ def _checked(file: DetectionFile, others: Mapping[str, DetectionFile]) -> Detect
     return file
 
 
+def _ticks(frames: Sequence[Int64]) -> tuple[int, int, int]:
+    """Frame numbers a tick, the first frame number, and the number of ticks."""
+    there = np.unique(np.concatenate(frames))
+    step = int(np.gcd.reduce(np.diff(there))) if len(there) > 1 else 1
+    first = int(there[0]) if len(there) else 0
+    return step, first, (int(there[-1]) - first) // step + 1 if len(there) else 0
+
+
 def _with_resolution(camera: Camera, file: DetectionFile) -> Camera:
-    return camera if camera.resolution else camera.model_copy(update={"resolution": file.extent_wh})
+    """The camera, with as large a frame as boxes reach where nobody says; as it is where there is no box either."""
+    says = file.size_wh is not None or len(file) > 0
+    return camera.model_copy(update={"resolution": file.extent_wh}) if says and not camera.resolution else camera
 
 
 def _input(camera: Camera, file: DetectionFile, begin: int, end: int) -> CameraInput:

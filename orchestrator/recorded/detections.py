@@ -2,7 +2,8 @@
 
 A line is ``frame, id, left, top, width, height[, score, ...]``, separated by commas or spaces; the id is not looked at,
 and a score that is missing or -1 is 1. A first line without any number is a heading. Lines may come in any order. A
-line whose box is not finite or has no area is left out, and so is one that says the same as an earlier one. Embeddings
+line whose box is not finite, has no area or lies a million pixels away is left out, and so is one that says the same as
+an earlier one. Embeddings
 stand in an ``.npy`` [N, D] of the same name, row by row with the lines of the file that are no heading.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import configparser
 import logging
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +25,12 @@ logger = logging.getLogger(__name__)
 
 MAX_FRAME = 2**31 - 1
 """A frame number beyond this is taken for a mistake."""
+MAX_PX = 1e6
+"""A box that reaches beyond this is taken for a mistake."""
 MIN_COLUMNS = 6
 SCORE_COLUMN = 6
+SHOWN = 8
+"""Names of other files that a sentence says at most."""
 FORMS = ("{camera}.txt", "DET_{camera}.txt", "{camera}/det/det.txt", "{camera}/det.txt")
 """Where a camera's file is looked for, in any letter case."""
 
@@ -70,7 +76,10 @@ def find_file(folder: Path, camera_id: str) -> Path:
     for name in wanted:
         if name in there:
             return there[name]
-    raise DetectionFileError(f"{folder}: no detections of camera {camera_id}; looked for {', '.join(wanted)}")
+    known = ", ".join([*there][:SHOWN]) + (", ..." if len(there) > SHOWN else "") or "none"
+    raise DetectionFileError(
+        f"{folder}: no detections of camera {camera_id}; looked for {', '.join(wanted)}; *.txt there: {known}"
+    )
 
 
 def read_file(path: Path) -> DetectionFile:
@@ -84,7 +93,8 @@ def read_file(path: Path) -> DetectionFile:
     corner, size = rows[:, 2:4], rows[:, 4:6]
     scores = np.where(rows[:, SCORE_COLUMN] == -1, 1.0, rows[:, SCORE_COLUMN])
     usable: Bool = np.logical_and(np.isfinite(rows[:, 2:]).all(axis=1), (size > 0).all(axis=1))
-    _warn(path, numbers[~usable], "a box that is not finite or has no area")
+    usable &= (np.abs(rows[:, 2:SCORE_COLUMN]) <= MAX_PX).all(axis=1)
+    _warn(path, numbers[~usable], f"a box that is not finite, has no area or reaches beyond {MAX_PX:g} px")
     usable &= ~_repeated(frames, rows, usable)
     strange = usable & ((scores < 0) | (scores > 1))
     _warn(path, numbers[strange], "a score outside 0..1, which is taken for the nearer end", "lines with")
@@ -156,13 +166,17 @@ def _read_embeddings(path: Path, lines: int) -> Float32:
     if not path.is_file():
         return np.zeros((lines, 0), np.float32)
     try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError, SyntaxError, zipfile.BadZipFile) as error:
         raise DetectionFileError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(found, np.ndarray):
+        raise DetectionFileError(f"{path}: an archive of arrays (.npz), not one array")
     if found.ndim != 2 or len(found) != lines or not (np.issubdtype(found.dtype, np.number) and np.isrealobj(found)):
         raise DetectionFileError(f"{path}: {found.dtype} {list(found.shape)}, not numbers [{lines}, D], one row a line")
     embeddings = found.astype(np.float64)
     embeddings[~np.isfinite(embeddings).all(axis=1)] = 0
+    embeddings = np.ldexp(embeddings, -np.frexp(np.abs(embeddings).max(axis=1, initial=0.0, keepdims=True))[1])
     length = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return np.asarray(embeddings / np.where(length > 0, length, 1), np.float32)
 

@@ -156,3 +156,26 @@ def test_places_of_two_cameras_are_averaged_by_their_certainty():
     ticks, people, places = fuse({"a": seen(0.0, 1.0), "b": seen(3.0, 2.0)})
     assert (ticks.tolist(), people.tolist()) == ([4], [7])
     assert places.round(6).tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("", None), ("1,-1,5,5,50,90\n2000000000,-1,5,5,50,90\n3,-1,5,5,50,90\n", "2000000000 ticks")]
+)
+def test_a_camera_without_anybody_or_with_a_far_frame_does_not_stop_the_others(site, tmp_path, text, problem):
+    """Also where only the calibration knows the camera, and no box says how large its frames are."""
+    site.write_text(SITE.replace("      b:\n        resolution: [1000, 1000]\n", "      b:\n"))
+    folder = walk(tmp_path / "in")
+    (folder / "b.txt").write_text(text)
+    (folder / "blind.txt").write_text("")
+    environment = load_site(site).environments["hall"]
+    recording, problems = read_recording(environment, folder, 10)
+    assert [problem in found for found in problems] == ([True] if problem else [])
+    assert len(associate(Settings(_env_file=None), environment, recording)["a"].ticks) > 100
+
+
+def test_who_looks_for_other_cameras_is_told_what_is_there(site, tmp_path):
+    folder = walk(tmp_path / "in")
+    (folder / "a.txt").rename(folder / "front.txt")
+    _, problems = read_recording(load_site(site).environments["hall"], folder, 10)
+    assert problems[0].startswith("camera a is left out")
+    assert problems[0].endswith("*.txt there: b.txt, front.txt")

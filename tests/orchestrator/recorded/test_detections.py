@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 
@@ -97,3 +99,60 @@ def test_mot_challenge_says_size_and_rate(tmp_path):
     (tmp_path / "c01" / "seqinfo.ini").write_text("[Sequence]\nimWidth=1920\nimHeight=1080\nframeRate=25\n")
     found = read_file(path)
     assert (found.size_wh, found.rate) == ((1920, 1080), 25.0)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 2**64, 10**30])
+def test_ids_may_be_any_number(tmp_path, number):
+    path = tmp_path / "a.txt"
+    path.write_text(f"1,{number},10,20,30,40,0.5\n")
+    assert read_file(path).boxes.tolist() == [[10, 20, 40, 60]]
+
+
+@pytest.mark.parametrize("box", ["1e300,5,50,50", "5,5,1e19,50", "-1e12,5,50,50", "5,5,50,2e6"])
+def test_a_box_that_reaches_beyond_every_picture_is_left_out(tmp_path, caplog, box):
+    path = tmp_path / "a.txt"
+    path.write_text(f"1,-1,10,20,30,40,0.5\n2,-1,{box},0.5\n")
+    found = read_file(path)
+    assert (len(found), found.extent_wh) == (1, (40, 60))
+    assert "reaches beyond 1e+06 px (lines 2)" in caplog.text
+
+
+def archive() -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, looks=np.ones((1, 4)))
+    return buffer.getvalue()
+
+
+def array(header: tuple[int, int] = (1, 4), **options) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.ones((1, 4), **options))
+    return buffer.getvalue().replace(b"(1, 4)", str(header).encode())[: 128 + 32]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (archive(), "an archive of arrays"),
+        (b"PK\x03\x04 nonsense", "cannot be read: File is not a zip file"),
+        (array((9, 9**18)), "cannot be read: "),
+        (array()[:100], "cannot be read: "),
+        (array(dtype=object), "cannot be read: Object arrays"),
+        (array(dtype="U1"), "not numbers"),
+        (array(dtype=bool), "not numbers"),
+        (b"", "cannot be read: "),
+        (b"nonsense", "cannot be read: "),
+    ],
+)
+def test_embeddings_that_are_no_array_of_numbers_are_refused(tmp_path, content, words):
+    path = tmp_path / "a.txt"
+    path.write_text("1,-1,10,20,30,40,0.5\n")
+    path.with_suffix(".npy").write_bytes(content)
+    with pytest.raises(DetectionFileError, match=rf"a\.npy: .*{words}"):
+        read_file(path)
+
+
+def test_embeddings_as_large_as_numbers_go_have_length_1(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("1,-1,10,20,30,40,0.5\n" * 1)
+    np.save(path.with_suffix(".npy"), np.array([[1e300, 0, -1e300, 0]]))
+    assert read_file(path).embeddings[0] == pytest.approx([0.5**0.5, 0, -(0.5**0.5), 0])
