@@ -31,6 +31,7 @@ OPTIONS = {
     "dynamic_shared_memory_type": "mmap",
     "shared_buffers": "128MB",
     "max_connections": "64",
+    "max_locks_per_transaction": "1024",  # a search over an environment locks the tables and indexes of all its days
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "max_wal_size": "512MB",

@@ -53,6 +53,16 @@ async def drop_a_day_before(connection: Connection, moment: datetime, lock_timeo
     return names
 
 
+async def partitions_of(connection: Connection, table: str) -> list[str]:
+    """The names of a table's partitions; none for a hypertable."""
+    if not await _are_partitioned(connection):
+        return []
+    cursor = await connection.execute(
+        "SELECT relid::regclass::text FROM pg_partition_tree(%s::regclass) WHERE isleaf ORDER BY 1", (table,)
+    )
+    return [name for (name,) in await cursor.fetchall()]
+
+
 async def _drop_chunks(connection: Connection, moment: datetime) -> list[str]:
     for table in (*PARTITIONED_TABLES, _ADDED_UP):
         cursor = await connection.execute("SELECT drop_chunks(%s::regclass, older_than => %s)", (table, moment))
@@ -62,11 +72,7 @@ async def _drop_chunks(connection: Connection, moment: datetime) -> list[str]:
 
 
 async def _partitions_before(connection: Connection, table: str, moment: datetime) -> list[str]:
-    cursor = await connection.execute(
-        "SELECT relid::regclass::text FROM pg_partition_tree(%s::regclass) WHERE isleaf ORDER BY 1", (table,)
-    )
-    names = [name for (name,) in await cursor.fetchall()]
-    return [name for name in names if _day_of(name) + timedelta(days=1) <= moment]
+    return [name for name in await partitions_of(connection, table) if _day_of(name) + timedelta(days=1) <= moment]
 
 
 def _day_of(partition: str) -> datetime:

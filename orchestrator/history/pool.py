@@ -135,15 +135,19 @@ def connection_options(settings: Settings, statement_timeout_s: float | None = N
 
 
 @asynccontextmanager
-async def transaction(pool: Pool, action: str) -> AsyncIterator[Connection]:
+async def transaction(pool: Pool, action: str, within_s: float | None = None) -> AsyncIterator[Connection]:
     """A connection inside one transaction: committed at the end, rolled back by any error.
+
+    Its deadlines are the pool's, unless all of it, and each statement, may take ``within_s``.
 
     Raises:
         HistoryError: ``cannot <action>: <reason>``, also when the server does not answer in time.
     """
     with database_errors(action), Patience() as patience:
         async with pool.connection() as connection:
-            patience.begin(connection, pool.transaction_s)
+            patience.begin(connection, within_s or pool.transaction_s)
+            if within_s is not None:
+                await connection.execute("SELECT set_config('statement_timeout', %s, true)", (f"{within_s:.0f}s",))
             yield connection
 
 

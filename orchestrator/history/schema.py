@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from orchestrator.errors import HistoryError
 from orchestrator.history.pool import Pool, database_errors, transaction
 
-HEAD = "0011"
+HEAD = "0012"
 """The latest revision in ``migrations/versions``."""
 TARGET = "head"
 _STATEMENT_TIMEOUT = "1h"

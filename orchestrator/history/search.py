@@ -17,6 +17,7 @@ from psycopg import sql
 
 from orchestrator.history.extent import Extent, extent_of_person, extent_of_task
 from orchestrator.history.files import superseded
+from orchestrator.history.partitions import partitions_of
 from orchestrator.history.pool import Connection, Pool, transaction
 from orchestrator.inference.protocols import ModelId
 from orchestrator.values import Float32
@@ -32,6 +33,9 @@ MORE = 2
 FIRST_LOOKS = 256
 """Neighbours asked for at first; one person may account for all of them, then four times as many are asked for."""
 MAX_LOOKS = 4096
+
+INDEX_S = 3600.0
+"""For the index of one day's embeddings."""
 
 _LOCK = 0x53504F54_0005
 
@@ -198,15 +202,20 @@ class Found:
 async def ensure_index(pool: Pool, dimension: int) -> None:
     """Makes the index for embeddings of this length, where the first of them is about to be stored.
 
+    All embeddings of other models are looked through for it: a day at a time, so that writers of other days go on.
+
     Raises:
         HistoryError: the server refused.
     """
-    async with transaction(pool, "make the index for searches") as connection:
+    async with transaction(pool, "look for the index for searches") as connection:
         name = f"embeddings_looks_{dimension}"
         if await (await connection.execute("SELECT to_regclass(%s)", (name,))).fetchone() != (None,):
             return
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        await connection.execute("SELECT spoton_index_looks(%s)", (dimension,))
+        partitions = await partitions_of(connection, "embeddings")
+    for table in (*partitions, "embeddings"):
+        async with transaction(pool, "make the index for searches", INDEX_S) as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+            await connection.execute("SELECT spoton_index_looks(%s, to_regclass(%s))", (dimension, table))
 
 
 async def look_of(pool: Pool, global_id: str, environments: Collection[str] | None) -> tuple[ModelId, Float32] | None:
