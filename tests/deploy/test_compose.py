@@ -9,8 +9,10 @@ import stat
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import jsonschema
@@ -36,8 +38,10 @@ def settings_of(name: str) -> dict[str, str]:
     return {key: value for key, value in SERVICES[name].get("environment", {}).items() if key.startswith(PREFIX)}
 
 
-def base_images() -> list[str]:
-    stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?", DOCKERFILE.read_text(), re.MULTILINE)
+def base_images(digests: Mapping[str, str] = MappingProxyType({})) -> list[str]:
+    """As the build arguments make them."""
+    text = re.sub(r"\$\{(\w+)\}", lambda match: digests.get(match[1], ""), DOCKERFILE.read_text())
+    stages = re.findall(r"^FROM (\S+)(?: AS (\S+))?", text, re.MULTILINE)
     names = {name for _, name in stages}
     return [image for image, _ in stages if image not in names]
 
@@ -115,6 +119,19 @@ def test_who_shares_memory_is_one_user() -> None:
 def test_images_are_pinned(image: str) -> None:
     tag = image.rpartition(":")[2]
     assert re.search(r"\d+\.\d+", tag), image
+
+
+def test_every_image_of_others_takes_a_digest() -> None:
+    names = set(re.findall(r"\$\{(\w+_DIGEST):-\}", FILE.read_text()))
+    digests = {name: f"@sha256:{name.lower()}" for name in names}
+    services = load(digests)["services"]
+    for each in services.values():
+        assert ("build" in each) != ("@sha256:" in each["image"]), each["image"]
+    (arguments,) = {tuple(each["build"]["args"].items()) for each in services.values() if "build" in each}
+    bases = base_images(dict(arguments))
+    assert len(bases) == 4
+    assert all("@sha256:" in image for image in bases)
+    assert services["triton"]["image"] in bases
 
 
 def test_a_plan_is_built_on_the_image_that_loads_it() -> None:
