@@ -20,6 +20,7 @@ from export.serving import ModelSpec, Serving, Target, default_serving, model_co
 
 LOCK = ".trial.lock"
 """Beside the repository's own lock, so that ``rollback`` need not wait for a proof."""
+SUFFIX = ".trial"
 VERSION = 1
 
 Names = Mapping[str, str]
@@ -43,15 +44,15 @@ def on_trial(repository: Path, models: Sequence[Model], target: Target, server: 
     With one instance each, which takes less memory than the version will. Raises ``ServerError`` if one does not load.
     """
     new = [m for m in models if not is_newest(repository, m.spec, m.content, target, m.serving)]
-    names = {model.spec.name: f"{model.spec.name}.trial" for model in new}
+    names = {model.spec.name: f"{model.spec.name}{SUFFIX}" for model in new}
     with locked(repository, LOCK):
         try:
             for model in new:
                 _load(server, names[model.spec.name], model, target)
             yield names
         finally:
-            for name in names.values():
-                server.unload(name)
+            for model in models:  # the others too: a killed export may have left them
+                server.unload(f"{model.spec.name}{SUFFIX}")
 
 
 def _load(server: Server, name: str, model: Model, target: Target) -> None:

@@ -239,7 +239,12 @@ def test_what_loads_and_cannot_answer_is_not_placed(
         export_all(configured(folder, **changes), print)
     assert versions(folder / "models" / REID) == versions(folder / "models" / DETECTOR) == [1]
     trial = f"{REID}.trial"
-    assert FallsOver.done == [f"{trial} 1 files", f"asked {{'{REID}': '{trial}'}}", f"no {trial}"]
+    assert FallsOver.done == [
+        f"{trial} 1 files",
+        f"asked {{'{REID}': '{trial}'}}",
+        f"no {DETECTOR}.trial",
+        f"no {trial}",
+    ]
 
 
 def test_one_export_at_a_time(folder: Path, made: list[str]) -> None:

@@ -24,7 +24,7 @@ from export.repository import Placed, RepositoryError, locked, onnx_content, pla
 from export.rollout import go_live, publish, roll_back
 from export.served import Server, ServerError
 from export.serving import REID, Serving, Target
-from export.trial import Model
+from export.trial import Model, _load
 from export.verify import ParityError
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(300), pytest.mark.asyncio(loop_scope="module")]
@@ -178,6 +178,8 @@ async def test_a_version_that_is_not_proven_never_answers_anybody(
         raise ParityError("nobody found")
 
     def work() -> None:
+        left_by_the_killed = model(tmp_path / "one.onnx")
+        _load(server, "person_reid.trial", left_by_the_killed, Target.CPU)
         with pytest.raises(ParityError, match="nobody found"):
             publish(repository, [model(write_embedder(tmp_path / "two.onnx", 2))], Target.CPU, server, prove)
         with pytest.raises(ServerError, match=r"person_reid\.trial"):
