@@ -18,7 +18,9 @@ In half precision the backbone with its pyramid, the head that proposes and the 
 fp16, which is nearly all the work. Islands of fp32 are the scaling of bytes, decoding and suppression (a coordinate of
 1000 has steps of 0.5 in fp16), the samples of ``RoIAlign``, and the predictor, whose logits decide the score. Every
 change of type is a ``Cast`` of the graph, so that a strongly typed TensorRT network computes what the file says.
-Where two anchors of one person are alike to within the rounding, no island prevents that the other wins.
+Where two anchors of one person are alike to within the rounding, no island prevents that the other wins: rounding the
+pyramid alone, or the head that proposes, exchanges as many in a hundred. A head that was trained puts the boxes of both
+on the same person, and then little is seen of it (``benchmarks/results/detector_parity.json``).
 
 The result is what ``FasterRCNN.eval()`` gives for label 1 on the same pixels, sorted by score.
 """
