@@ -15,6 +15,7 @@ from api.access.document import describe_access
 from api.access.headers import SecurityHeaders
 from api.access.loopback import LoopbackOnly
 from api.bodies import BodyDeadline
+from api.document import keep_nulls
 from api.metrics import ApiMetrics, RequestTimer
 from api.problems import TextProblems, install_problem_handlers
 from api.routes import analytics, config, docs, health, media, tasks, viewer
@@ -61,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(RequestTimer, metrics=metrics)
     _add_routes(app)
+    keep_nulls(app)
     describe_access(app, required=settings.access == "on")
     return app
 

@@ -92,29 +92,26 @@ TICK_EXAMPLE = {
 }
 
 
+STATUS_EXAMPLE = {
+    "task_id": _TASK_ID,
+    "status": "PROCESSING",
+    "progress": 0.42,
+    "current_step": "batch 2 of 4",
+    "details": {"absent": "camera c05 has no sub_video_02.mp4"},
+    "environment_id": "campus",
+    "cameras": ["c01", "c05"],
+    "created_at": "2026-01-05T09:00:00Z",
+    "updated_at": "2026-01-05T09:00:21Z",
+    "total_sub_video_batches": 4,
+    "completed_sub_video_batches": 1,
+    "processed_frames": 812,
+}
+
+
 class StatusAnswer(StatusPayload):
     """How far a task is: what ``status_update`` tells too."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "task_id": _TASK_ID,
-                    "status": "PROCESSING",
-                    "progress": 0.42,
-                    "current_step": "batch 2 of 4",
-                    "details": {"absent": "camera c05 has no sub_video_02.mp4"},
-                    "environment_id": "campus",
-                    "cameras": ["c01", "c05"],
-                    "created_at": "2026-01-05T09:00:00Z",
-                    "updated_at": "2026-01-05T09:00:21Z",
-                    "total_sub_video_batches": 4,
-                    "completed_sub_video_batches": 1,
-                    "processed_frames": 812,
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [STATUS_EXAMPLE]})
 
 
 class TaskPage(BaseModel):
@@ -158,6 +155,8 @@ class ControlRequest(_Request):
 
 class ControlAnswer(StatusAnswer):
     """The state after the action."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [STATUS_EXAMPLE | {"focus_global_id": "5f0c6a4e-3"}]})
 
     focus_global_id: str | None
 

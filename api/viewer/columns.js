@@ -9,12 +9,17 @@ export class Columns {
   push(...row) {
     const at = this.length * this.width;
     if (at + this.width > this.values.length) {
-      const larger = new this.values.constructor(this.values.length * 2);
+      const larger = new this.values.constructor(Math.max(2 * this.values.length, at + this.width));
       larger.set(this.values);
       this.values = larger;
     }
     for (let column = 0; column < this.width; column++) this.values[at + column] = row[column];
     this.length += 1;
+  }
+
+  /** Gives back the room that was kept for more. */
+  trim() {
+    if (this.length * this.width < this.values.length) this.values = this.values.slice(0, Math.max(1, this.length) * this.width);
   }
 
   get(row, column = 0) {

@@ -22,10 +22,11 @@ export class PersonPanel {
     if (globalId === this._globalId) return;
     this._globalId = globalId;
     this.element.hidden = globalId === null;
-    this._cropsFor = null;
+    this._cropsFor = this._awayTo = null;
     if (globalId === null) return this.element.replaceChildren();
     this.element.style.setProperty("--person", personColour(globalId));
     this._facts = element("p", { class: "facts" });
+    this._away = element("button", { class: "secondary away", type: "button", hidden: true });
     this._walk = element("p", { class: "facts" });
     this._crops = element("div", { class: "crops", aria: { label: "Best pictures" } });
     this._bars = new Map(this._cameras.map(({ camera_id: cameraId }) => [cameraId, this._makeBar(cameraId)]));
@@ -34,6 +35,7 @@ export class PersonPanel {
     this.element.replaceChildren(
       element("header", {}, element("span", { class: "chip" }, personName(globalId)), element("h2", {}, `Person ${personName(globalId)}`), close),
       this._facts,
+      this._away,
       this._crops,
       element("h3", {}, "Time in view"),
       element("div", { class: "bars" }, ...this._bars.values()),
@@ -59,6 +61,20 @@ export class PersonPanel {
     this._facts.textContent = `First seen at ${when(person.firstFrame)}, last at ${when(last)}, by ${perCamera.size} of ${this._cameras.length} cameras.`;
     this._drawBars(perCamera, person);
     this._drawCrops();
+  }
+
+  /** Shows the way to them, where no camera sees them at a position. */
+  draw(position) {
+    const person = this._globalId === null ? null : this._recording.people.get(this._globalId);
+    if (!person) return;
+    const nearest = nearestSighting(person, this._recording.frameAt(position));
+    if (nearest?.frame === this._awayTo) return;
+    this._awayTo = nearest?.frame;
+    this._away.hidden = !nearest;
+    if (!nearest) return;
+    const there = this._recording.positionOf(nearest.frame);
+    this._away.textContent = `Out of sight now: go to ${nearest.cameraId} at ${clockTime(there)}`;
+    this._away.onclick = () => this._actions.onSeek(there + 1e-4);
   }
 
   _makeBar(cameraId) {
@@ -96,7 +112,7 @@ export class PersonPanel {
   _crop({ cameraId, frame, box }) {
     const position = this._recording.positionOf(frame);
     const button = element("button", { class: "crop", type: "button", onclick: () => this._actions.onSeek(position) });
-    const caption = element("small", {}, `${cameraId} ${clockTime(position)}`);
+    const caption = element("small", {}, element("b", {}, cameraId), ` ${clockTime(position)}`);
     button.setAttribute("aria-label", `Picture from ${cameraId} at ${clockTime(position)}: go there`);
     button.append(element("span", { class: "waiting" }), caption);
     this._cutter.cut(cameraId, frame, box).then(
@@ -116,4 +132,17 @@ export class PersonPanel {
       this._walk.textContent = ""; // what is drawn does not need it
     }
   }
+}
+
+/** {frame, cameraId} of when somebody is seen next, or was seen last; null while a camera sees them. */
+function nearestSighting({ sightings }, frame) {
+  let [next, last] = [null, null];
+  for (const [cameraId, spans] of sightings) {
+    for (const { from, to } of spans) {
+      if (from <= frame && frame <= to) return null;
+      if (from > frame && from < (next?.frame ?? Infinity)) next = { frame: from, cameraId };
+      if (to < frame && to > (last?.frame ?? -1)) last = { frame: to, cameraId };
+    }
+  }
+  return next ?? last;
 }

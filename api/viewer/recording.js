@@ -26,6 +26,7 @@ export class Recording {
     this.lastFrame = -1;
     this._ticks = new Map(); // camera -> batch index -> Ticks
     this._numbered = []; // tracklets by number
+    this._trimmed = 0; // of these, how many were given no room for more
     this._people = { version: -1, found: new Map() };
   }
 
@@ -185,6 +186,16 @@ export class Recording {
     this.batches.sort((a, b) => a.index - b.index);
     this.batches.reduce((start, each) => (each.start = start) + each.duration, 0);
     for (const cameraId of media.keys()) this._addCamera(cameraId);
+    this._trim(index);
+  }
+
+  /** What grew in earlier batches than this one gives back the room that it kept for more, which is a third of it. */
+  _trim(index) {
+    for (const byBatch of this._ticks.values()) byBatch.get(index - 1)?.trim();
+    const ended = this._numbered.findIndex((tracklet, at) => at >= this._trimmed && tracklet.lastFrame >= this.lastFrame);
+    const end = ended < 0 ? this._numbered.length : ended;
+    for (const tracklet of this._numbered.slice(this._trimmed, end)) tracklet.trim();
+    this._trimmed = end;
   }
 
   _tick({ global_frame_index: frame, sub_video_batch_index_of_frame: batchIndex, cameras }) {

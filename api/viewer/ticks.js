@@ -17,6 +17,11 @@ export class Ticks {
     for (const [tracklet, row] of shown) this._shown.push(tracklet.number, row);
   }
 
+  /** To be called when nothing is added any more. */
+  trim() {
+    for (const columns of [this._times, this._frames, this._shown]) columns.trim();
+  }
+
   get length() {
     return this._times.length;
   }

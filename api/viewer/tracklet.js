@@ -23,6 +23,11 @@ export class Tracklet {
     return this.frames.length - 1;
   }
 
+  /** To be called when nothing is added for the time being. */
+  trim() {
+    for (const columns of [this.frames, this.boxes, this.places]) columns.trim();
+  }
+
   get firstFrame() {
     return this.frames.get(0);
   }

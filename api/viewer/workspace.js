@@ -73,6 +73,7 @@ export class Workspace {
     this._focus = globalId;
     for (const part of [...this._cameras, this._map, this._timeline, this._transport]) part.focus = globalId;
     this._person.show(globalId);
+    this._person.draw(this._player.position);
     this._said.textContent = globalId === null ? "Nobody in focus." : `Person ${personName(globalId)} in focus.`;
     if (!tell || this.recording.isFinal) return;
     // Somebody who may only look keeps the focus to themselves.
@@ -193,6 +194,7 @@ export class Workspace {
     this._map.draw(position);
     this._timeline.draw(position);
     this._transport.draw();
+    this._person.draw(position);
   }
 
   _refresh() {

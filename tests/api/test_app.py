@@ -6,6 +6,7 @@ import time
 
 import httpx
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter
 
 from api.app import create_app
@@ -166,6 +167,27 @@ async def test_every_json_has_an_example_in_the_description(client):
                 if content is not None and not has_example(content, document["components"]["schemas"]):
                     without.append(path)
     assert without == []
+
+
+def examples_in(part):
+    """Each schema with an example of it, anywhere in the document."""
+    if isinstance(part, dict):
+        schema = part.get("schema", part)
+        for example in [*([part["example"]] if "example" in part else []), *part.get("examples", [])]:
+            yield schema, example
+        part = list(part.values())
+    if isinstance(part, list):
+        for each in part:
+            yield from examples_in(each)
+
+
+async def test_every_example_in_the_description_fits_its_schema_and_leaves_out_no_null(client):
+    document = (await client.get("/openapi.json")).json()
+    found = list(examples_in(document))
+    assert len(found) > 20
+    for schema, example in found:
+        Draft202012Validator({"components": document["components"], **schema}).validate(example)
+    assert document["components"]["schemas"]["PeoplePage"]["examples"][0]["next"] is None
 
 
 def test_the_examples_are_what_they_stand_for():

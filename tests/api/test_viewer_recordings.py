@@ -405,6 +405,20 @@ async def test_light_or_dark_is_as_the_system_has_it_until_somebody_chooses(view
     await page.wait_for_function(f"() => {scheme} === 'dark'")
 
 
+async def test_the_way_to_who_is_in_focus_and_out_of_sight(viewer: ViewerPage, done: str) -> None:
+    page, walker = viewer.page, done[:8] + f"-{WALKER}"
+    await page.goto(f"{viewer.url}/#/task/{done}")
+    await viewer.until("now.settled && now.connection === 'ended'")
+    await page.locator(f"[data-person='{walker}'] .who").click()
+    away = page.locator(".person .away")
+    last = 4 * (len(CAMERAS) - 1) + TICKS - 1  # the last frame that has them
+    assert await away.is_hidden()
+    await stand_at(viewer, last + 2)
+    await away.filter(has_text="Out of sight now: go to k9 at 0:05").click()
+    await viewer.until(f"now.settled && now.frame === {last}")
+    await away.wait_for(state="hidden")
+
+
 async def test_only_the_cameras_that_were_chosen_have_a_tile(viewer: ViewerPage, court: Settings) -> None:
     async with worker(court, cameras=("k2", "k5")) as found:
         await found.enter(TaskStatus.CANCELLED)
