@@ -430,6 +430,28 @@ async def test_only_the_cameras_that_were_chosen_have_a_tile(viewer: ViewerPage,
     assert await viewer.page.locator(".camera.large b").inner_text() == "k5"
 
 
+async def test_any_number_of_cameras_is_laid_out_as_square_as_the_screen_has_room(
+    viewer: ViewerPage, done: str
+) -> None:
+    async def on_cameras(route: Route) -> None:
+        (first, *_) = await (await route.fetch()).json()
+        await route.fulfill(json=[first | {"camera_id": f"k{number + 1}"} for number in range(count)])
+
+    page = viewer.page
+    await page.route("**/environments/*/cameras", on_cameras)
+    tops = "[...document.querySelectorAll('.camera')].map(each => each.getBoundingClientRect().top)"
+    for count, across in ((1, (1, 1, 1)), (4, (2, 2, 1)), (9, (3, 3, 2)), (16, (4, 3, 2))):
+        await page.goto("about:blank")
+        await page.goto(f"{viewer.url}/#/task/{done}")
+        await page.locator(".camera").nth(count - 1).wait_for()
+        for width, columns in zip((1440, 820, 390), across, strict=True):
+            await page.set_viewport_size({"width": width, "height": 900})
+            found = await page.evaluate(tops)
+            assert found.count(found[0]) == columns, (count, width)
+            await viewer.shoot(f"{count} cameras {width}")
+    viewer.forgive("404")  # of videos that are not there
+
+
 async def test_the_api_is_described_offline(viewer: ViewerPage) -> None:
     page = viewer.page
     asked: list[str] = []
