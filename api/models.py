@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -92,7 +92,7 @@ TICK_EXAMPLE = {
 }
 
 
-STATUS_EXAMPLE = {
+STATUS_EXAMPLE: dict[str, Any] = {
     "task_id": _TASK_ID,
     "status": "PROCESSING",
     "progress": 0.42,
