@@ -39,6 +39,7 @@ TICK = {
 }  # fmt: skip
 CAMERA = {"image_source", "frame_index_in_sub_video", "media_time_s", "tracks"}
 TRACK = {"track_id", "global_id", "bbox_xyxy", "confidence", "class_id", "map_coords"}
+CORRECTION = {"from_global_id", "to_global_id", "camera_id", "track_id", "from_frame", "to_frame"}
 POINT = {"time", "camera_id", "map_x", "map_y", "bbox", "confidence"}
 HEALTH = {
     "status", "detector_model_loaded", "prototype_tracker_loaded (reid_model)", "homography_matrices_precomputed",
@@ -330,6 +331,25 @@ async def test_batches_are_completed_in_order_after_their_ticks(task: Finished) 
             assert message["payload"] == {"sub_video_batch_index": batch}
             batch += 1
     assert batch == 2
+
+
+async def test_identity_corrected(task: Finished) -> None:
+    """What was corrected is what history says from then on."""
+    corrections = [each for payload in task.of("identity_corrected") for each in payload["corrections"]]
+    assert corrections, "the second pass of this scene has something to correct"
+    assert all(each.keys() == CORRECTION for each in corrections)
+    assert all(each["from_global_id"] != each["to_global_id"] for each in corrections)
+    table = (await task.get(f"/analytics_data/tasks/{task.id}/export", format="csv")).text
+    rows = [
+        (r["camera_id"], int(r["track_id"]), int(r["global_frame_index"]), r["global_id"])
+        for r in csv.DictReader(io.StringIO(table))
+    ]
+    for each in corrections:
+        track = each["camera_id"], each["track_id"]
+        names = {
+            name for *seen, frame, name in rows if (*seen,) == track and each["from_frame"] <= frame <= each["to_frame"]
+        }
+        assert names == {each["to_global_id"] or ""}
 
 
 async def test_a_late_client_is_brought_into_step(task: Finished) -> None:
