@@ -44,7 +44,7 @@ async def test_a_long_answer_is_made_beside_everything_else() -> None:
     began = datetime(2026, 1, 5, tzinfo=UTC)
     rows = [
         TrackRow("t", "c01", 1, WALKER, k, began + timedelta(seconds=k / 12), k / 12, 1, 2, 3, 4, 0.9, k / 12, 0)
-        for k in range(20_000)
+        for k in range(40_000)
     ]
     ended, stalls = asyncio.Event(), []
 
@@ -62,8 +62,8 @@ async def test_a_long_answer_is_made_beside_everything_else() -> None:
     ended.set()
     await watching
     answer = json.loads(body)
-    assert [point["global_frame_index"] for point in answer["points"]] == list(range(20_000))
-    assert max(stalls) < took / 3
+    assert [point["global_frame_index"] for point in answer["points"]] == list(range(40_000))
+    assert max(stalls) < took / 2
 
 
 async def test_speed_distance_and_time_per_camera(client, task):
