@@ -11,7 +11,7 @@ from boxmot.trackers.factory import create_tracker
 from boxmot.trackers.specs import TrackerSpec
 
 from orchestrator.settings import Settings
-from orchestrator.tracking.botsort import botsort_options, follow, tailor, widen_search
+from orchestrator.tracking.botsort import botsort_options, follow, keep_first_looks, tailor, widen_search
 
 RATE = 12.0
 
@@ -39,6 +39,7 @@ def test_the_tracks_are_those_of_the_public_update(with_embeddings):
     short, public = engine(with_embeddings=with_embeddings), engine(with_embeddings=with_embeddings)
     tailor(short, RATE)
     widen_search(public, RATE)
+    keep_first_looks(public, RATE)
     rows_seen = 0
     for index in range(120):
         feet += steps
@@ -146,8 +147,23 @@ def test_walkers_whose_boxes_do_not_overlap_from_tick_to_tick_are_followed(rate,
 
 def test_nobody_jumps():
     """Places between which nobody can have walked are no track by nearness alone."""
-    (_, _), (ids, _), *_ = walk_of(2.0, with_embeddings=False, heights_s=1.9)
-    assert len(ids) == 0
+    ids = np.concatenate([ids for ids, _ in walk_of(2.0, with_embeddings=False, heights_s=1.9)])
+    assert len(ids) == len(np.unique(ids)) == 16
+
+
+@pytest.mark.parametrize(("rate", "told"), [(2.0, 1), (12.0, 0)])
+def test_who_was_seen_once_is_known_again_and_told_at_once_where_ticks_are_far_apart(rate, told):
+    looks, score = np.eye(16, dtype=np.float32)[:2], np.ones(1, np.float32)
+    box = np.array([[100, 100, 172, 280]], np.float32)
+    elsewhere = box + np.float32([600, 0, 600, 0])
+    short = engine(with_embeddings=True)
+    tailor(short, rate)
+    follow(short, elsewhere, score, looks[:1], 0)
+    first, _ = follow(short, box, score, looks[1:], 1 / rate)
+    follow(short, elsewhere, score, looks[:1], 2 / rate)
+    again, _ = follow(short, box, score, looks[1:], 3 / rate)
+    assert again.tolist() == [1]
+    assert first.tolist() == [1] * told
 
 
 def test_a_track_does_not_step_to_somebody_else():
