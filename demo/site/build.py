@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import itertools
 import multiprocessing
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 import yaml
 
+from demo.children import end_with_parent
 from demo.site.backdrop import make_backdrop, make_ground
 from demo.site.folder import SiteFiles, clear, describe, held, is_complete
 from demo.site.render import FrameRenderer
@@ -38,8 +38,6 @@ _TEXEL = 0.025
 """Metres between samples of the ground."""
 _MOST_TEXELS = 16e6
 """On a ground that would need more, the samples lie farther apart."""
-_PR_SET_PDEATHSIG = 1
-"""prctl(2): the signal that a process gets when its parent ends."""
 _RECORDED_FROM = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
 
 
@@ -269,10 +267,7 @@ _worker: list[_Worker] = []
 
 
 def _start_worker(recipe: _Recipe, done: Synchronized[int], stop: Event) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    parent = multiprocessing.parent_process()
-    if parent is None or os.getppid() != parent.pid:
-        os._exit(1)  # it ended before it could be tied to this process
+    end_with_parent()
     cv2.setNumThreads(1)
     _worker.append(_Worker(_Studio(recipe), done, stop))
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from torchvision.models.detection import FasterRCNN
 
+from demo.children import end_with_parent
 from demo.training.checkpoint import Average, Checkpoint, Learner, save_weights, sources
 from demo.training.compose import Sample, picture_stream
 from demo.training.loop import Course, follow
@@ -153,7 +154,13 @@ class _Pictures(IterableDataset[Sample]):
 
 
 def _batches(plan: DetectorPlan, photos: _Photos, chapter: int) -> Iterator[list[Sample]]:
-    yield from DataLoader(_Pictures(plan, photos, chapter), plan.batch, num_workers=plan.painters, collate_fn=list)
+    yield from DataLoader(
+        _Pictures(plan, photos, chapter),
+        plan.batch,
+        num_workers=plan.painters,
+        collate_fn=list,
+        worker_init_fn=end_with_parent,
+    )
 
 
 def _step(model: FasterRCNN, optimiser: torch.optim.Optimizer, samples: list[Sample]) -> float:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from demo.children import end_with_parent
 from demo.training.checkpoint import Average, Checkpoint, Learner, save_weights, sources
 from demo.training.crops import PEOPLE_PER_PLACE, Crop, augmented, by_identity, real_crops, simulated_crops
 from demo.training.imagenet import load_imagenet
@@ -128,7 +129,8 @@ def _crops(plan: ReidPlan, data: Path) -> list[Crop]:
 
 
 def _batches(plan: ReidPlan, crops: Sequence[Crop], chapter: int) -> Iterator[tuple[Tensor, Tensor]]:
-    yield from DataLoader(_Batches(plan, crops, chapter), batch_size=None, num_workers=plan.painters)
+    batches = _Batches(plan, crops, chapter)
+    yield from DataLoader(batches, batch_size=None, num_workers=plan.painters, worker_init_fn=end_with_parent)
 
 
 def triplet_loss(embeddings: Tensor, labels: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from orchestrator.events import MediaPayload, TrackingPayload
 
 @pytest.fixture
 async def client(settings):
-    app = create_app(settings(cors_origins=("http://viewer.test",)))
+    app = create_app(settings(cors_origins=("http://viewer.test",), postgres_timeout_s=0.5))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
