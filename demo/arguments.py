@@ -123,7 +123,7 @@ def _scene_arguments() -> argparse.ArgumentParser:
     )
     group = scene.add_argument_group("sizes", "each replaces what the scene or the profile says")
     group.add_argument("--people", type=int, metavar="N")
-    group.add_argument("--cameras", type=int, metavar="N", help="the scene's first N; the market has any number")
+    group.add_argument("--cameras", type=int, metavar="N", help="the scene's first N; the market has up to 99")
     group.add_argument("--seconds", type=float, metavar="S", help="length of one sub-video")
     group.add_argument("--sub-videos", type=int, metavar="N", help="of each camera")
     group.add_argument("--fps", type=int, metavar="N", help="frames a second")

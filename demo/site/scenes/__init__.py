@@ -43,7 +43,7 @@ SCENES: Mapping[str, NamedScene] = MappingProxyType(
         "market": NamedScene(
             market,
             "hard: 24 people, many nearly alike, 6 cameras around squares between which one walks unseen; "
-            "any number of cameras",
+            "up to 99 cameras",
         ),
     }
 )
