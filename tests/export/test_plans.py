@@ -357,5 +357,5 @@ def test_the_extra_is_the_version_of_the_servers_image() -> None:
     root = Path(__file__).parents[2]
     compose = (root / "docker-compose.gpu.yml").read_text()
     assert '"tensorrt==11.2.1.' in (root / "pyproject.toml").read_text()
-    assert "tritonserver:26.08-py3 # TensorRT 11.2.1\n" in compose
-    assert yaml.safe_load(compose)["services"]["triton"]["image"].endswith(":26.08-py3")
+    assert "tritonserver:26.08-py3${TRITON_DIGEST:-} # TensorRT 11.2.1\n" in compose
+    assert yaml.safe_load(compose)["services"]["triton"]["image"].endswith(":26.08-py3${TRITON_DIGEST:-}")
