@@ -2,8 +2,8 @@
 
 BoxMOT's public ``update`` wraps arrays into torch structures and checks each several times, and asks its tracks for
 their boxes one by one: with five people a frame, a third of its time. ``tailor`` and ``follow`` leave that out. What
-may be matched is widened (``widen_search``) and first looks are kept (``keep_first_looks``); else the tracks are the
-same.
+may be matched is widened (``widen_search``), and where ticks are far apart first looks are kept
+(``keep_first_looks``); else the tracks are the same.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ STEP_AT_ONCE = 0.1
 """The same where nothing but the place speaks for it: two standard errors of a detector's box."""
 NO_STEP, LONGEST_STEP = 0.5, 0.7
 """Costs of a match by nearness alone: more than that of boxes that overlap by half, and no more than what BoT-SORT
-accepts of a track that was seen once."""
+accepts of a tentative track."""
 FIRST_LOOK_S = 0.3
-"""Who is seen for the first time is told at once where the next tick is farther off than this. A wait for a second
-look, which keeps what was a person for one tick only from being told, would then cost a good part of a short stay."""
+"""Where the next tick is farther off, a first look counts. A wait for a second one, which keeps what was a person for
+one tick only from being told, would then cost a good part of a short stay."""
 LIKE_HEIGHT = 0.6
 """Least ratio of one person's two heights before and after a gap: they may have walked, or be cut by a frame's edge."""
 
@@ -112,9 +112,10 @@ def widen_search(engine: Any, rate: float) -> None:
     (Wojke et al. 2017, arXiv:1703.07402): who comes out from behind something is seldom where the filter thinks, and
     was cut to half the height before (``_as_tall``).
 
-    A track that was seen at the last tick also takes the nearest box within a step's reach (``_steps``). At 12 ticks a
-    second boxes that near overlap anyway; at 2 a walker has left the former box behind.
+    A track that was seen at the last tick, a tentative one among them, also takes the nearest box within a step's reach
+    (``_steps``). At 12 ticks a second boxes that near overlap anyway; at 2 a walker has left the former box behind.
     """
+    published = engine._unconfirmed_association_cost
 
     def gaps(tracks: list[Any]) -> Float64:
         """[T] ticks since each track was seen; those at which the camera gave no frame count too."""
@@ -141,28 +142,34 @@ def widen_search(engine: Any, rate: float) -> None:
         steps = np.where(fresh[:, None], _steps(away, like, gap / rate), 1.0)
         return np.asarray(np.minimum(np.minimum(apart, steps), alike) + excess, np.float32)
 
+    def tentative_cost(tracks: list[Any], detections: list[Any]) -> Float32:
+        if not tracks or not detections:
+            return np.zeros((len(tracks), len(detections)), np.float32)
+        _, excess = compare(tracks, detections)
+        steps = _steps(_heights_away(tracks, detections), _like(tracks, detections), gaps(tracks) / rate)
+        return np.asarray(np.minimum(published(tracks, detections), steps + excess), np.float32)
+
     engine._first_association_cost = cost
+    engine._unconfirmed_association_cost = tentative_cost
 
 
 def keep_first_looks(engine: Any, rate: float) -> None:
-    """Has a track that is missed right after its first look count as lost, like any other; BotSort drops it.
+    """Has no track be tentative where ticks are far apart: it is told at once, and lost like any other when missed.
 
-    In a crowd, who is seen now and then would else be seen for the first time again and again. A first look is told at
-    once at the first tick, as in BotSort, and where ticks are far apart.
+    BotSort tells nobody before the second look, and drops whoever is missed right after the first: in a crowd, people
+    who are seen now and then would be seen for the first time again and again.
     """
-    begin_published, format_published = engine._initialize_new_tracks, engine.format_outputs
+    if 1 / rate <= FIRST_LOOK_S:
+        return
+    published = engine._initialize_new_tracks
 
     def begin(rows: Sequence[int], begun: list[Any], detections: list[Any]) -> None:
         before = len(begun)
-        begin_published(rows, begun, detections)
+        published(rows, begun, detections)
         for track in begun[before:]:
             track.is_activated = True
 
-    def told(tracks: Sequence[Any], dtype: Any = None) -> Any:
-        at_once = engine.frame_count == 1 or 1 / rate > FIRST_LOOK_S
-        return format_published([t for t in tracks if at_once or t.start_frame < engine.frame_count], dtype=dtype)
-
-    engine._initialize_new_tracks, engine.format_outputs = begin, told
+    engine._initialize_new_tracks = begin
 
 
 def _steps(away: Float64, like: Bool, gap_s: Float64) -> Float64:

@@ -11,7 +11,7 @@ from boxmot.trackers.factory import create_tracker
 from boxmot.trackers.specs import TrackerSpec
 
 from orchestrator.settings import Settings
-from orchestrator.tracking.botsort import botsort_options, follow, keep_first_looks, tailor, widen_search
+from orchestrator.tracking.botsort import botsort_options, follow, tailor, widen_search
 
 RATE = 12.0
 
@@ -39,7 +39,6 @@ def test_the_tracks_are_those_of_the_public_update(with_embeddings):
     short, public = engine(with_embeddings=with_embeddings), engine(with_embeddings=with_embeddings)
     tailor(short, RATE)
     widen_search(public, RATE)
-    keep_first_looks(public, RATE)
     rows_seen = 0
     for index in range(120):
         feet += steps
@@ -151,19 +150,21 @@ def test_nobody_jumps():
     assert len(ids) == len(np.unique(ids)) == 16
 
 
-@pytest.mark.parametrize(("rate", "told"), [(2.0, 1), (12.0, 0)])
-def test_who_was_seen_once_is_known_again_and_told_at_once_where_ticks_are_far_apart(rate, told):
+@pytest.mark.parametrize(("rate", "known"), [(2.0, [[1], [1], [1]]), (12.0, [[], [], [2]])])
+def test_a_first_look_counts_where_ticks_are_far_apart(rate, known):
+    """Seen, missed, and seen twice more while somebody else is there all the time."""
     looks, score = np.eye(16, dtype=np.float32)[:2], np.ones(1, np.float32)
     box = np.array([[100, 100, 172, 280]], np.float32)
     elsewhere = box + np.float32([600, 0, 600, 0])
     short = engine(with_embeddings=True)
     tailor(short, rate)
     follow(short, elsewhere, score, looks[:1], 0)
-    first, _ = follow(short, box, score, looks[1:], 1 / rate)
-    follow(short, elsewhere, score, looks[:1], 2 / rate)
-    again, _ = follow(short, box, score, looks[1:], 3 / rate)
-    assert again.tolist() == [1]
-    assert first.tolist() == [1] * told
+    found = []
+    for tick in range(1, 5):
+        at, look = (elsewhere, looks[:1]) if tick == 2 else (box, looks[1:])
+        ids, _ = follow(short, at, score, look, tick / rate)
+        found.append(ids.tolist())
+    assert [ids for tick, ids in enumerate(found, 1) if tick != 2] == known
 
 
 def test_a_track_does_not_step_to_somebody_else():
