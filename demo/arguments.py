@@ -7,6 +7,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from demo.site.scene import PROFILES, Recording
 from demo.site.scenes import SCENES
@@ -15,6 +16,7 @@ STATE = Path(".spoton")
 DEMO = "demo"
 TRAINING = ("train", "evaluate")
 JPEG = (".jpg", ".jpeg")
+NumberT = TypeVar("NumberT", int, float)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -90,27 +92,24 @@ def make_writable(file: Path) -> None:
 
 def number(least: float, most: float) -> Callable[[str], float]:
     """A type of arguments: from ``least`` to ``most``."""
-
-    def parse(word: str) -> float:
-        value = float(word)
-        if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{word} is not between {least:g} and {most:g}")
-        return value
-
-    parse.__name__ = "number"
-    return parse
+    return _between(float, "number", least, most, "g")
 
 
 def whole(least: int, most: int) -> Callable[[str], int]:
     """A type of arguments: a whole number from ``least`` to ``most``."""
+    return _between(int, "whole number", least, most, "d")
 
-    def parse(word: str) -> int:
-        value = int(word)
+
+def _between(
+    read: Callable[[str], NumberT], name: str, least: NumberT, most: NumberT, form: str
+) -> Callable[[str], NumberT]:
+    def parse(word: str) -> NumberT:
+        value = read(word)
         if not least <= value <= most:
-            raise argparse.ArgumentTypeError(f"{word} is not between {least} and {most}")
+            raise argparse.ArgumentTypeError(f"{word} is not between {least:{form}} and {most:{form}}")
         return value
 
-    parse.__name__ = "whole number"
+    parse.__name__ = name
     return parse
 
 

@@ -109,10 +109,7 @@ def read_recording(
     if not files:
         raise DetectionFileError("; ".join(problems))
     cameras = tuple(_with_resolution(environment.cameras[name], file) for name, file in files.items())
-    step, first, ticks = _ticks([file.frames for file in files.values()])
-    if ticks > MAX_TICKS:
-        last = first + (ticks - 1) * step
-        raise DetectionFileError(f"frames {first} to {last} of all cameras are {ticks} ticks, more than {MAX_TICKS}")
+    step, first, ticks = _ticks([file.frames for file in files.values()], "all cameras")
     chosen = rate or environment.target_fps or next((file.rate for file in files.values() if file.rate), None)
     if chosen is None:
         logger.warning("nobody says how many ticks a second there are (--fps, target_fps): taking %g", fallback_rate)
@@ -149,10 +146,7 @@ def _run(associator: Associator, recording: Recording, quiet_ticks: int) -> list
 
 def _checked(file: DetectionFile, others: Mapping[str, DetectionFile]) -> DetectionFile:
     """The file, unless its frames span too much or its embeddings are of another length than those before it."""
-    step, first, ticks = _ticks([file.frames])
-    if ticks > MAX_TICKS:
-        last = first + (ticks - 1) * step
-        raise DetectionFileError(f"{file.path}: frames {first} to {last} are {ticks} ticks, more than {MAX_TICKS}")
+    _ticks([file.frames], str(file.path))
     known = next((other for other in others.values() if other.embeddings.shape[1]), None)
     own = file.embeddings.shape[1]
     if known is not None and own not in {0, known.embeddings.shape[1]}:
@@ -163,12 +157,15 @@ def _checked(file: DetectionFile, others: Mapping[str, DetectionFile]) -> Detect
     return file
 
 
-def _ticks(frames: Sequence[Int64]) -> tuple[int, int, int]:
-    """Frame numbers a tick, the first frame number, and the number of ticks."""
+def _ticks(frames: Sequence[Int64], whose: str) -> tuple[int, int, int]:
+    """Frame numbers a tick, the first frame number, and the number of ticks, which may be too many."""
     there = np.unique(np.concatenate(frames))
     step = int(np.gcd.reduce(np.diff(there))) if len(there) > 1 else 1
     first = int(there[0]) if len(there) else 0
-    return step, first, (int(there[-1]) - first) // step + 1 if len(there) else 0
+    ticks = (int(there[-1]) - first) // step + 1 if len(there) else 0
+    if ticks > MAX_TICKS:
+        raise DetectionFileError(f"{whose}: frames {first} to {there[-1]} are {ticks} ticks, more than {MAX_TICKS}")
+    return step, first, ticks
 
 
 def _with_resolution(camera: Camera, file: DetectionFile) -> Camera:

@@ -3,8 +3,8 @@
 A line is ``frame, id, left, top, width, height[, score, ...]``, separated by commas or spaces; the id is not looked at,
 and a score that is missing or -1 is 1. A first line without any number is a heading. Lines may come in any order. A
 line whose box is not finite, has no area or lies a million pixels away is left out, and so is one that says the same as
-an earlier one. Embeddings
-stand in an ``.npy`` [N, D] of the same name, row by row with the lines of the file that are no heading.
+an earlier one. Embeddings stand in an ``.npy`` [N, D] of the same name, row by row with the lines of the file that are
+no heading.
 """
 
 from __future__ import annotations
