@@ -1,3 +1,4 @@
+import os
 import signal
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+ROOT = Path(__file__).parents[2]
 PARENT = """
 import multiprocessing, os, time
 from demo.children import end_with_parent
@@ -26,7 +28,8 @@ if __name__ == "__main__":
 def test_a_child_ends_with_a_parent_that_is_killed(method, tmp_path):
     script = tmp_path / "parent.py"
     script.write_text(PARENT.format(method=method))
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, script], env=environ, stdout=subprocess.PIPE, text=True) as parent:
         child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
         parent.wait(5)
